@@ -1,0 +1,86 @@
+//! Extractors for axum, on axum-core alone.
+
+use axum_core::body::Body;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::IntoResponse;
+use http::Response;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::layer::Anonymous;
+use crate::refusal::{ProblemJson, Rejection, RejectionKind};
+use crate::token::Token;
+
+/// A verified token's claims as a type of yours, for an axum handler.
+///
+/// ```
+/// use tower_bearer::{Claims, Token};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Tenancy {
+///     tenant: String,
+/// }
+///
+/// async fn handler(token: Token, Claims(tenancy): Claims<Tenancy>) -> String {
+///     format!("{} of {}", token.client_id().unwrap_or("-"), tenancy.tenant)
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(handler));
+/// ```
+///
+/// A token without these claims is refused with 401 `invalid_token`.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "an extractor is taken apart in a handler's arguments")]
+pub struct Claims<T>(pub T);
+
+/// The token that a [`BearerAuthLayer`](crate::BearerAuthLayer) verified.
+///
+/// # Errors
+/// [`Wiring`](RejectionKind::Wiring) (500) where no layer ran: the route is not protected. Also under an optional
+/// layer if no token came; take an `Option<Token>` there.
+impl<S: Sync> FromRequestParts<S> for Token {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        verified(parts)?.ok_or_else(wiring)
+    }
+}
+
+/// `None` only where an [`optional`](crate::BearerAuthLayer::optional) layer ran and no credentials came.
+impl<S: Sync> OptionalFromRequestParts<S> for Token {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
+        verified(parts)
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        let token = verified(parts)?.ok_or_else(wiring)?;
+        Ok(Self(token.claims()?))
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response<Body> {
+        use crate::refusal::Respond;
+        let head = http::Request::new(());
+        let mut response = ProblemJson::default().respond(&self, &crate::refusal::RequestHead::new(&head));
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn verified(parts: &Parts) -> Result<Option<Token>, Rejection> {
+    if let Some(token) = parts.extensions.get::<Token>() {
+        return Ok(Some(token.clone()));
+    }
+    if parts.extensions.get::<Anonymous>().is_some() { Ok(None) } else { Err(wiring()) }
+}
+
+fn wiring() -> Rejection {
+    tracing::error!(target: "tower_bearer::rejection", "an extractor ran where no BearerAuthLayer did");
+    Rejection::new(RejectionKind::Wiring)
+}

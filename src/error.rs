@@ -1,0 +1,101 @@
+//! [`ConfigError`]: everything that can be wrong before the first request.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A mistake in the configuration, found before anything is served.
+///
+/// The text says where the mistake is and what to write instead. Branch on [`kind`](Self::kind), show the
+/// text to a person. No message holds a secret.
+pub struct ConfigError {
+    kind: ConfigErrorKind,
+    path: String,
+    message: Cow<'static, str>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What a [`ConfigError`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// The resource server's own identifier.
+    Resource,
+    /// An issuer's name, or two issuers that cannot be told apart.
+    Issuer,
+    /// The expected audience.
+    Audience,
+    /// The list of accepted algorithms.
+    Algorithms,
+    /// The list of accepted `typ` values.
+    Types,
+    /// The tolerance for clocks that differ.
+    Leeway,
+    /// Where the keys come from, or the keys themselves.
+    Keys,
+    /// A URL that keys would be fetched from.
+    Url,
+    /// A scope or a rule made of scopes.
+    Scope,
+    /// No cryptography or no HTTP client was compiled in.
+    Feature,
+    /// A settings file: its syntax, a field's name or a field's type.
+    Settings,
+}
+
+impl ConfigError {
+    pub(crate) fn new(kind: ConfigErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, path: String::new(), message: message.into(), source: None }
+    }
+
+    /// Says where in the configuration the mistake is, in front of what was said before.
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        let joint = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
+        self.path = format!("{place}{joint}{}", self.path);
+        self
+    }
+
+    pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What the mistake is about.
+    #[must_use]
+    pub fn kind(&self) -> ConfigErrorKind {
+        self.kind
+    }
+
+    /// Where it is, such as `issuer[0].leeway`; empty where there is no better place than the whole.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.path, self.message)
+        }
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigError")
+            .field("kind", &self.kind)
+            .field("path", &self.path)
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl StdError for ConfigError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|s| s as _)
+    }
+}

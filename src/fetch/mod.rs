@@ -1,0 +1,195 @@
+//! Getting documents over HTTP: the [`Fetch`] trait and the limits that every fetch has.
+
+pub(crate) mod guard;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::ReqwestFetch;
+
+/// How long a connection may take to be made.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long one request may take in all: longer than a healthy issuer ever needs, short enough that a cold start
+/// does not hold requests for long.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest answer that is read, in bytes: a set of 100 keys with certificates fits.
+pub const MAX_RESPONSE_LENGTH: usize = 256 * 1024;
+
+/// Fetches one document with GET.
+///
+/// The crate's own implementation is [`ReqwestFetch`] (feature `reqwest`). Write your own to use another client, a
+/// service mesh's socket, or documents held in memory.
+///
+/// # Security
+/// What this returns decides whose tokens are accepted. An implementation must verify TLS certificates, must not
+/// follow redirects, and must not answer from a place that others can write. An error is always safe: keys that
+/// were fetched before stay in use within their bounds, and then requests are answered 503. Stop at
+/// [`MAX_RESPONSE_LENGTH`] and [`FETCH_TIMEOUT`]; both are enforced again around every implementation, but only
+/// after the bytes are in memory.
+pub trait Fetch: Send + Sync + 'static {
+    /// Gets `request.url()`. An answer of any status is `Ok`.
+    fn fetch(&self, request: FetchRequest) -> FetchFuture;
+}
+
+/// What [`Fetch::fetch`] returns.
+pub type FetchFuture = Pin<Box<dyn Future<Output = Result<FetchResponse, FetchError>> + Send>>;
+
+/// A document to be fetched.
+#[derive(Debug, Clone)]
+pub struct FetchRequest {
+    url: String,
+    accept: &'static str,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct FetchResponse {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// A document could not be had, or was not what it should be. For the operator: no client is ever shown one.
+pub struct FetchError {
+    kind: FetchErrorKind,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Why a fetch failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FetchErrorKind {
+    /// The server was not reached, or the connection broke.
+    Connection,
+    /// It took longer than [`FETCH_TIMEOUT`].
+    Timeout,
+    /// The answer is longer than [`MAX_RESPONSE_LENGTH`].
+    TooLarge,
+    /// The status is not 200.
+    Status,
+    /// The URL must not be fetched.
+    Url,
+    /// The document is not what was asked for.
+    Document,
+    /// The discovery document names another issuer.
+    IssuerMismatch,
+    /// The key set holds no key that can be used.
+    NoUsableKey,
+    /// There is no tokio runtime to fetch in, or it ended.
+    Runtime,
+}
+
+impl FetchRequest {
+    pub(crate) fn new(url: &str, accept: &'static str) -> Self {
+        Self { url: url.to_owned(), accept }
+    }
+
+    /// The absolute URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A value for the `Accept` header.
+    #[must_use]
+    pub fn accept(&self) -> &str {
+        self.accept
+    }
+}
+
+impl FetchResponse {
+    /// An answer.
+    #[must_use]
+    pub fn new(status: StatusCode, headers: HeaderMap, body: impl Into<Bytes>) -> Self {
+        Self { status, headers, body: body.into() }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl FetchError {
+    /// An error of this kind.
+    #[must_use]
+    pub fn new(kind: FetchErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// Adds what caused it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn kind(&self) -> FetchErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            FetchErrorKind::Connection => "the server could not be reached",
+            FetchErrorKind::Timeout => "the server took too long",
+            FetchErrorKind::TooLarge => "the answer is too large",
+            FetchErrorKind::Status => "the status of the answer is not 200",
+            FetchErrorKind::Url => "the URL must not be fetched",
+            FetchErrorKind::Document => "the answer is not the expected document",
+            FetchErrorKind::IssuerMismatch => "the discovery document names another issuer",
+            FetchErrorKind::NoUsableKey => "the key set holds no usable key",
+            FetchErrorKind::Runtime => "there is no running tokio runtime",
+        })
+    }
+}
+
+impl fmt::Debug for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchError").field("kind", &self.kind).field("source", &self.source).finish()
+    }
+}
+
+impl StdError for FetchError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|s| s as _)
+    }
+}
+
+/// Fetches within the limits, whoever implements `fetch`.
+pub(crate) async fn bounded(fetch: &dyn Fetch, request: FetchRequest) -> Result<FetchResponse, FetchError> {
+    let response = tokio::time::timeout(FETCH_TIMEOUT, fetch.fetch(request))
+        .await
+        .map_err(|_| FetchError::new(FetchErrorKind::Timeout))??;
+    if response.body.len() > MAX_RESPONSE_LENGTH {
+        return Err(FetchError::new(FetchErrorKind::TooLarge));
+    }
+    Ok(response)
+}

@@ -1,0 +1,89 @@
+//! aws-lc-rs: C and assembly, the fastest on every common platform.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+    RsaPublicKeyComponents,
+};
+
+use super::{Curve, Material};
+use crate::jose::algorithm::{Algorithm, HmacAlgorithm};
+
+pub(super) const NAME: Option<&str> = Some("aws-lc-rs");
+
+/// One public key, prepared for one algorithm.
+pub(crate) struct VerifyingKey(ParsedPublicKey);
+
+/// One shared secret, prepared for one algorithm.
+pub(crate) struct HmacKey(hmac::Key);
+
+impl VerifyingKey {
+    /// `None` if the key is not one for this algorithm, or not a point on its curve.
+    pub(crate) fn prepare(material: &Material, algorithm: Algorithm) -> Option<Self> {
+        let parsed = match (material, algorithm) {
+            (Material::Rsa { n, e }, _) => {
+                RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?)
+            }
+            (Material::Ec { curve: Curve::P256, point }, Algorithm::ES256) => {
+                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+            }
+            (Material::Ec { curve: Curve::P384, point }, Algorithm::ES384) => {
+                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point)
+            }
+            (Material::Ec { curve: Curve::P521, point }, Algorithm::ES512) => {
+                ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point)
+            }
+            (Material::Ed25519(key), Algorithm::Ed25519) => ParsedPublicKey::new(&ED25519, key),
+            _ => return None,
+        };
+        parsed.ok().map(Self)
+    }
+
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.verify_sig(message, signature).is_ok()
+    }
+}
+
+fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    Some(match algorithm {
+        Algorithm::RS256 => &RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::PS256 => &RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &RSA_PSS_2048_8192_SHA512,
+        _ => return None,
+    })
+}
+
+impl HmacKey {
+    pub(crate) fn prepare(secret: &[u8], algorithm: HmacAlgorithm) -> Option<Self> {
+        let algorithm = match algorithm {
+            HmacAlgorithm::HS256 => hmac::HMAC_SHA256,
+            HmacAlgorithm::HS384 => hmac::HMAC_SHA384,
+            HmacAlgorithm::HS512 => hmac::HMAC_SHA512,
+        };
+        Some(Self(hmac::Key::new(algorithm, secret)))
+    }
+
+    /// In constant time.
+    pub(crate) fn verify(&self, message: &[u8], tag: &[u8]) -> bool {
+        hmac::verify(&self.0, message, tag).is_ok()
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VerifyingKey(aws-lc-rs)")
+    }
+}
+
+impl fmt::Debug for HmacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}

@@ -1,0 +1,118 @@
+//! The registered claims (RFC 7519 §4.1) that are checked before the signature, because they cost nothing.
+
+use super::TokenError;
+use super::json::{Object, Value};
+use crate::time::Timestamp;
+
+/// A claim set that nobody has vouched for yet.
+#[derive(Debug)]
+pub(crate) struct Claims<'a>(Object<'a>);
+
+/// The times of a token that have been found to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    pub(crate) expires_at: Timestamp,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) issued_at: Option<Timestamp>,
+}
+
+impl<'a> Claims<'a> {
+    pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, TokenError> {
+        Object::parse(payload).map(Self).map_err(|_| TokenError::Structure)
+    }
+
+    /// `iss`, which an issuer may leave out but must not write as anything but a string (RFC 7519 §4.1.1).
+    pub(crate) fn issuer(&self) -> Result<Option<&str>, TokenError> {
+        match self.0.member("iss") {
+            None => Ok(None),
+            Some(Value::String(iss)) => Ok(Some(iss)),
+            Some(_) => Err(TokenError::Issuer),
+        }
+    }
+
+    /// `aud` as a list: one string or an array of them (RFC 7519 §4.1.3). Absent is the empty list.
+    pub(crate) fn audience(&self) -> Result<Vec<&str>, TokenError> {
+        match self.0.member("aud") {
+            None => Ok(Vec::new()),
+            Some(Value::String(aud)) => Ok(vec![aud]),
+            Some(Value::Array(items)) => {
+                items.iter().map(|item| item.as_str().ok_or(TokenError::Audience)).collect()
+            }
+            Some(_) => Err(TokenError::Audience),
+        }
+    }
+
+    /// A NumericDate: a number, maybe with a fraction (RFC 7519 §2). What is no number, or so large that no clock
+    /// will reach it, is invalid; it is never taken for absent.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, TokenError> {
+        let time = match self.0.member(name) {
+            None => return Ok(None),
+            Some(Value::Integer(seconds)) => Timestamp::from_seconds(*seconds),
+            Some(Value::Float(seconds)) => Timestamp::from_fractional_seconds(*seconds),
+            Some(_) => None,
+        };
+        time.map(Some).ok_or(TokenError::Time)
+    }
+
+    /// A claim that must be a string if it is there.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, TokenError> {
+        self.find(name).map(|value| value.as_str().ok_or(TokenError::ClaimType)).transpose()
+    }
+
+    /// A claim by its name, or, if the name starts with a slash, by a JSON Pointer (RFC 6901) through objects.
+    pub(crate) fn find(&self, path: &str) -> Option<&Value<'a>> {
+        let Some(pointer) = path.strip_prefix('/') else { return self.0.member(path) };
+        let (parents, last) = pointer.rsplit_once('/').map_or((None, pointer), |(p, last)| (Some(p), last));
+        let mut object = &self.0;
+        for step in parents.into_iter().flat_map(|p| p.split('/')) {
+            object = object.member(&unescape(step))?.as_object()?;
+        }
+        object.member(&unescape(last))
+    }
+}
+
+/// RFC 6901 §4.
+fn unescape(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(json: &str) -> Claims<'_> {
+        Claims::parse(json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn rfc7519_4_1_3_audience_is_a_string_or_an_array_of_strings() {
+        assert_eq!(claims("{}").audience(), Ok(vec![]));
+        assert_eq!(claims(r#"{"aud":"a"}"#).audience(), Ok(vec!["a"]));
+        assert_eq!(claims(r#"{"aud":["a","b"]}"#).audience(), Ok(vec!["a", "b"]));
+        for odd in ["null", "1", "true", "{}", r#"["a",1]"#, r#"[["a"]]"#, "[null]"] {
+            assert_eq!(claims(&format!(r#"{{"aud":{odd}}}"#)).audience(), Err(TokenError::Audience), "{odd}");
+        }
+    }
+
+    #[test]
+    fn rfc7519_2_a_date_is_a_number() {
+        let time = |json: &str| Claims::parse(json.as_bytes()).unwrap().time("exp");
+        assert_eq!(time("{}"), Ok(None));
+        assert_eq!(time(r#"{"exp":1}"#), Ok(Timestamp::from_seconds(1)));
+        assert_eq!(time(r#"{"exp":1.5}"#), Ok(Timestamp::from_fractional_seconds(1.5)));
+        assert_eq!(time(r#"{"exp":-1}"#), Ok(Timestamp::from_seconds(-1)));
+        for odd in ["null", "\"1\"", "[1]", "true", "1e300", "99999999999999999999", "9223372036854775807"] {
+            assert_eq!(time(&format!(r#"{{"exp":{odd}}}"#)), Err(TokenError::Time), "{odd}");
+        }
+    }
+
+    #[test]
+    fn rfc6901_pointers_go_through_objects() {
+        let claims = claims(r#"{"realm_access":{"roles":["r"],"a/b":{"~":1}},"https://x/roles":"plain"}"#);
+        assert!(matches!(claims.find("/realm_access/roles"), Some(Value::Array(_))));
+        assert!(matches!(claims.find("/realm_access/a~1b/~0"), Some(Value::Integer(1))));
+        assert!(matches!(claims.find("https://x/roles"), Some(Value::String(_))));
+        assert!(claims.find("/realm_access/roles/0").is_none());
+        assert!(claims.find("/nothing").is_none());
+    }
+}

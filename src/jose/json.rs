@@ -1,0 +1,250 @@
+//! JSON as a token may hold it: objects without duplicate members (RFC 7519 §4), at most [`MAX_JSON_DEPTH`] deep.
+//!
+//! serde_json parses; this module only says what it may find. Strings are borrowed from the input unless
+//! they have escapes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// Deeper than any claim set seen in the wild, shallow enough for every stack.
+pub const MAX_JSON_DEPTH: usize = 16;
+
+/// A JSON object, its members in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+#[derive(Debug)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool,
+    Integer(i64),
+    /// With a fraction, an exponent, or too large for the variant above.
+    Float(f64),
+    String(Cow<'a, str>),
+    Array(Vec<Value<'a>>),
+    Object(Object<'a>),
+}
+
+/// Not a single well-formed JSON object, or too deep, or with a member twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotAnObject;
+
+impl<'a> Object<'a> {
+    pub(crate) fn parse(json: &'a [u8]) -> Result<Self, NotAnObject> {
+        let mut parser = serde_json::Deserializer::from_slice(json);
+        let value = Level(0).deserialize(&mut parser).map_err(|_| NotAnObject)?;
+        parser.end().map_err(|_| NotAnObject)?;
+        match value {
+            Value::Object(object) => Ok(object),
+            _ => Err(NotAnObject),
+        }
+    }
+
+    pub(crate) fn member(&self, name: &str) -> Option<&Value<'a>> {
+        self.0.iter().find_map(|(n, value)| (n == name).then_some(value))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_object(&self) -> Option<&Object<'a>> {
+        match self {
+            Value::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+}
+
+/// How deep the value to be read lies.
+#[derive(Clone, Copy)]
+struct Level(usize);
+
+impl Level {
+    fn below<E: Error>(self) -> Result<Self, E> {
+        let depth = self.0.saturating_add(1);
+        if depth > MAX_JSON_DEPTH { Err(E::custom("nested too deeply")) } else { Ok(Self(depth)) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Level {
+    type Value = Value<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Integer(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "beyond i64 only the magnitude matters: it is refused"
+        )]
+        Ok(i64::try_from(number).map_or(Value::Float(number as f64), Value::Integer))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
+        Ok(Value::Float(number))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::String(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::String(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
+        let below = self.below()?;
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(below)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
+        let below = self.below()?;
+        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::with_capacity(16);
+        while let Some(name) = map.next_key_seed(Name)? {
+            let value = map.next_value_seed(below)?;
+            members.push((name, value));
+        }
+        if has_duplicates(&members) {
+            return Err(A::Error::custom("duplicate member"));
+        }
+        Ok(Value::Object(Object(members)))
+    }
+}
+
+/// A member's name, borrowed unless it is written with escapes.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// Compares each with each while that is the cheapest way, and sorts beyond: thousands of members in a hostile
+/// token must not cost millions of comparisons.
+fn has_duplicates(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+    if members.len() <= 32 {
+        let mut rest = members;
+        while let [(name, _), tail @ ..] = rest {
+            if tail.iter().any(|(other, _)| other == name) {
+                return true;
+            }
+            rest = tail;
+        }
+        return false;
+    }
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair.first() == pair.last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parses(json: &str) -> bool {
+        Object::parse(json.as_bytes()).is_ok()
+    }
+
+    #[test]
+    fn only_one_whole_object() {
+        assert!(parses(r#" {"a":1,"b":[1.5,"x",null,true,{}]} "#));
+        for json in [
+            "",
+            "[]",
+            "1",
+            "null",
+            "\"x\"",
+            "{}x",
+            "{} {}",
+            "{",
+            r#"{"a":01}"#,
+            r#"{"a":1e999}"#,
+            "\u{feff}{}",
+        ] {
+            assert!(!parses(json), "{json}");
+        }
+        assert!(Object::parse(b"{\"a\":\"\xff\"}").is_err(), "not UTF-8");
+        assert!(!parses(r#"{"a":"\ud800"}"#), "a lone surrogate");
+    }
+
+    #[test]
+    fn rfc7519_4_duplicate_members_are_refused_at_every_depth() {
+        assert!(parses(r#"{"a":{"b":1},"b":1}"#));
+        for json in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":{"b":1,"b":2}}"#,
+            r#"{"x":[{"b":1,"b":2}]}"#,
+        ] {
+            assert!(!parses(json), "{json}");
+        }
+        let mut many: String = (0..100).map(|i| format!("\"m{i}\":0,")).collect();
+        assert!(parses(&format!("{{{many}\"last\":0}}")));
+        many.push_str("\"m7\":0");
+        assert!(!parses(&format!("{{{many}}}")));
+    }
+
+    #[test]
+    fn depth_ends_at_the_limit() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert!(parses(&nested(MAX_JSON_DEPTH)));
+        assert!(!parses(&nested(MAX_JSON_DEPTH + 1)));
+        assert!(!parses(&nested(100_000)));
+    }
+}

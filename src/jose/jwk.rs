@@ -1,0 +1,255 @@
+//! One public key, from a JWK or a PEM file, checked and prepared.
+//!
+//! The cryptography underneath would accept more than is safe (an RSA modulus of 1024 bits or an even one, an
+//! exponent of 1, a point of small order), so the checks are here, before a backend sees the key.
+
+use super::algorithm::{Algorithm, AlgorithmSet};
+use super::backend::{Curve, Material, VerifyingKey};
+use super::base64url;
+use super::compact::MAX_KID_LENGTH;
+use super::json::{Object, Value};
+
+/// Why a key was left out.
+pub(crate) type Reason = &'static str;
+
+/// A public key that belongs to one issuer, prepared for every algorithm it may verify.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) kid: Option<Box<str>>,
+    material: Material,
+    prepared: Box<[(Algorithm, VerifyingKey)]>,
+}
+
+impl Key {
+    /// Reads a JWK (RFC 7517 §4) for an issuer that may use the `allowed` algorithms.
+    pub(crate) fn from_jwk(json: &[u8], allowed: AlgorithmSet) -> Result<Self, Reason> {
+        let jwk = Object::parse(json).map_err(|_| "not a JSON object without duplicate members")?;
+        let text = |name| jwk.member(name).map(|v| v.as_str().ok_or("a member is not a string")).transpose();
+
+        let kty = text("kty")?.ok_or("kty is missing")?;
+        let kid = text("kid")?;
+        if kid.is_some_and(|kid| kid.len() > MAX_KID_LENGTH) {
+            return Err("kid is too long");
+        }
+        if text("use")?.is_some_and(|usage| usage != "sig") {
+            return Err("use is not sig");
+        }
+        check_key_ops(&jwk)?;
+        if ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].iter().any(|name| jwk.member(name).is_some())
+        {
+            return Err(if kty == "oct" {
+                "a symmetric key in a key set"
+            } else {
+                "the private key is published"
+            });
+        }
+        let algorithm = match text("alg")? {
+            Some(name) => {
+                Some(name.parse::<Algorithm>().map_err(|_| "alg is not a signature algorithm in use")?)
+            }
+            None => None,
+        };
+        let bytes = |name| -> Result<Vec<u8>, Reason> {
+            let encoded = text(name)?.ok_or("a member of the public key is missing")?;
+            base64url::decode(encoded).ok_or("a member is not canonical base64url")
+        };
+        let material = match kty {
+            "RSA" => rsa(bytes("n")?, bytes("e")?)?,
+            "EC" => ec(text("crv")?, &bytes("x")?, &bytes("y")?)?,
+            "OKP" if text("crv")? == Some("Ed25519") => ed25519(&bytes("x")?)?,
+            "OKP" => return Err("crv is not Ed25519"),
+            _ => return Err("kty is not RSA, EC or OKP"),
+        };
+        Self::prepare(kid, material, algorithm, allowed)
+    }
+
+    /// Takes the public half out of a [`jsonwebtoken::DecodingKey`].
+    pub(crate) fn from_decoding_key(
+        key: &jsonwebtoken::DecodingKey,
+        allowed: AlgorithmSet,
+    ) -> Result<Self, Reason> {
+        use jsonwebtoken::{AlgorithmFamily, DecodingKeyKind};
+        let material = match (key.family(), key.kind()) {
+            (AlgorithmFamily::Rsa, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+                rsa(n.clone(), e.clone())?
+            }
+            (AlgorithmFamily::Rsa, DecodingKeyKind::SecretOrDer(der)) => {
+                let (n, e) = rsa_public_key(der).ok_or("not an RSAPublicKey (RFC 8017 A.1.1)")?;
+                rsa(n, e)?
+            }
+            (AlgorithmFamily::Ec, DecodingKeyKind::SecretOrDer(point)) => ec_point(point)?,
+            (AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(x)) => ed25519(x)?,
+            _ => return Err("not an RSA, EC or Ed25519 public key"),
+        };
+        Self::prepare(None, material, None, allowed)
+    }
+
+    fn prepare(
+        kid: Option<&str>,
+        material: Material,
+        algorithm: Option<Algorithm>,
+        allowed: AlgorithmSet,
+    ) -> Result<Self, Reason> {
+        let family = family(&material);
+        if algorithm.is_some_and(|algorithm| !family.contains(&algorithm)) {
+            return Err("alg does not fit the key");
+        }
+        let wanted: Vec<Algorithm> = family
+            .iter()
+            .copied()
+            .filter(|candidate| {
+                allowed.contains(*candidate) && algorithm.is_none_or(|only| only == *candidate)
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Err("no algorithm of this key is accepted from this issuer");
+        }
+        let prepared: Option<Box<[_]>> =
+            wanted.into_iter().map(|a| Some((a, VerifyingKey::prepare(&material, a)?))).collect();
+        let prepared = prepared.ok_or("not a valid public key")?;
+        Ok(Self { kid: kid.map(Into::into), material, prepared })
+    }
+
+    /// This key, ready for `algorithm`; `None` if it must not be used with it.
+    pub(crate) fn prepared_for(&self, algorithm: Algorithm) -> Option<&VerifyingKey> {
+        self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key))
+    }
+
+    /// Whether both are the same public key, whatever they are called.
+    pub(crate) fn same_key(&self, other: &Self) -> bool {
+        self.material == other.material
+    }
+}
+
+/// `key_ops`, where present, must allow verifying (RFC 7517 §4.3).
+fn check_key_ops(jwk: &Object<'_>) -> Result<(), Reason> {
+    match jwk.member("key_ops") {
+        None => Ok(()),
+        Some(Value::Array(ops)) if ops.iter().any(|op| op.as_str() == Some("verify")) => Ok(()),
+        Some(_) => Err("key_ops does not hold verify"),
+    }
+}
+
+fn family(material: &Material) -> &'static [Algorithm] {
+    use Algorithm::{ES256, ES384, ES512, Ed25519, PS256, PS384, PS512, RS256, RS384, RS512};
+    match material {
+        Material::Rsa { .. } => &[RS256, RS384, RS512, PS256, PS384, PS512],
+        Material::Ec { curve: Curve::P256, .. } => &[ES256],
+        Material::Ec { curve: Curve::P384, .. } => &[ES384],
+        Material::Ec { curve: Curve::P521, .. } => &[ES512],
+        Material::Ed25519(_) => &[Ed25519],
+    }
+}
+
+/// RFC 7518 §3.3: at least 2048 bits. The upper bounds keep one hostile key from costing seconds a token.
+fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
+    // Some issuers write the sign byte of ASN.1 in front; more than that is a fault.
+    let n = n.strip_prefix(&[0]).map(<[u8]>::to_vec).unwrap_or(n);
+    let e = e.strip_prefix(&[0]).map(<[u8]>::to_vec).unwrap_or(e);
+    match bits(&n) {
+        None => return Err("the RSA modulus has leading zeros"),
+        Some(2048..=8192) => {}
+        Some(_) => return Err("the RSA modulus does not have 2048 to 8192 bits"),
+    }
+    let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
+    if !odd(&n) {
+        return Err("the RSA modulus is even");
+    }
+    if !odd(&e) || !matches!(bits(&e), Some(2..=33)) {
+        return Err("the RSA exponent is not an odd number from 3 to 2^33");
+    }
+    Ok(Material::Rsa { n, e })
+}
+
+fn ec(crv: Option<&str>, x: &[u8], y: &[u8]) -> Result<Material, Reason> {
+    let (curve, length) = match crv {
+        Some("P-256") => (Curve::P256, 32),
+        Some("P-384") => (Curve::P384, 48),
+        Some("P-521") => (Curve::P521, 66),
+        _ => return Err("crv is not P-256, P-384 or P-521"),
+    };
+    if x.len() != length || y.len() != length {
+        return Err("a coordinate does not have the length of its curve");
+    }
+    Ok(Material::Ec { curve, point: [&[4], x, y].concat() })
+}
+
+/// An uncompressed point; its length tells the curve.
+fn ec_point(point: &[u8]) -> Result<Material, Reason> {
+    let curve = match point {
+        [4, xy @ ..] => match xy.len() {
+            64 => Curve::P256,
+            96 => Curve::P384,
+            132 => Curve::P521,
+            _ => return Err("not a point on P-256, P-384 or P-521"),
+        },
+        _ => return Err("not an uncompressed point"),
+    };
+    Ok(Material::Ec { curve, point: point.to_vec() })
+}
+
+fn ed25519(x: &[u8]) -> Result<Material, Reason> {
+    let key: [u8; 32] = x.try_into().map_err(|_| "an Ed25519 key does not have 32 bytes")?;
+    if SMALL_ORDER.contains(&without_sign(key)) {
+        return Err("the Ed25519 point has a small order");
+    }
+    if !is_canonical(key) {
+        return Err("the Ed25519 point is not encoded canonically");
+    }
+    Ok(Material::Ed25519(key))
+}
+
+/// The number of bits, `None` if the first byte is zero.
+fn bits(number: &[u8]) -> Option<usize> {
+    let first = number.first().filter(|first| **first != 0)?;
+    let unused = usize::try_from(first.leading_zeros()).ok()?;
+    number.len().checked_mul(8)?.checked_sub(unused)
+}
+
+/// `n` and `e` of an RSAPublicKey (RFC 8017 A.1.1).
+fn rsa_public_key(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    use simple_asn1::ASN1Block::{Integer, Sequence};
+    let blocks = simple_asn1::from_der(der).ok()?;
+    let [Sequence(_, members)] = blocks.as_slice() else { return None };
+    let [Integer(_, n), Integer(_, e)] = members.as_slice() else { return None };
+    // Two's complement: a set first bit is a negative number.
+    let unsigned = |bytes: Vec<u8>| bytes.first().is_some_and(|first| first & 0x80 == 0).then_some(bytes);
+    Some((unsigned(n.to_signed_bytes_be())?, unsigned(e.to_signed_bytes_be())?))
+}
+
+/// The y coordinate, whatever the sign of x.
+fn without_sign(mut key: [u8; 32]) -> [u8; 32] {
+    key[31] &= 0x7f;
+    key
+}
+
+/// Whether y is less than 2^255 - 19. The larger ones (RFC 8032 §5.1.3 refuses them) start, read from the top,
+/// with 7f ff … ff and end with ed to ff.
+fn is_canonical(key: [u8; 32]) -> bool {
+    let y = without_sign(key);
+    let [lowest, middle @ .., highest] = y;
+    !(highest == 0x7f && lowest >= 0xed && middle.iter().all(|byte| *byte == 0xff))
+}
+
+/// The y coordinates, little-endian, of the eight points whose order divides 8: with such a key one signature
+/// verifies for many messages. (Their non-canonical spellings fail `is_canonical`.)
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    // Order 4.
+    [0; 32],
+    // The neutral element.
+    [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    // Order 2: y = -1.
+    [
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f,
+    ],
+    // Order 8.
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+];

@@ -1,0 +1,119 @@
+//! The keys of one issuer.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::TokenError;
+use super::algorithm::{Algorithm, AlgorithmSet};
+use super::compact::Compact;
+use super::jwk::{Key, Reason};
+
+/// More usable keys than this are not imported.
+pub const MAX_KEYS: usize = 100;
+
+/// A token without a `kid` (or with one, where the keys have none) is tried against at most this many keys;
+/// if more fit, it is refused: an attacker must not choose how many signatures we check.
+pub const MAX_CANDIDATES: usize = 4;
+
+/// An immutable set of public keys.
+#[derive(Debug, Default)]
+pub(crate) struct KeySet {
+    keys: Vec<Key>,
+    left_out: Vec<LeftOut>,
+}
+
+/// A key that was published and is not used.
+#[derive(Debug)]
+pub(crate) struct LeftOut {
+    /// Its place in the published set.
+    pub(crate) index: usize,
+    pub(crate) reason: Reason,
+}
+
+/// No key of the set verified the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotVerified {
+    pub(crate) fault: TokenError,
+    /// Whether a newer set could: the token names no key of this one.
+    pub(crate) newer_keys_may_help: bool,
+}
+
+/// Not `{"keys": […]}`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NotAKeySet;
+
+impl KeySet {
+    /// Reads a JWK Set (RFC 7517 §5) key by key: one that is odd, unknown or private is left out with a reason,
+    /// and the others are used.
+    pub(crate) fn from_jwks(json: &[u8], allowed: AlgorithmSet) -> Result<Self, NotAKeySet> {
+        #[derive(Deserialize)]
+        struct Published<'a> {
+            #[serde(borrow)]
+            keys: Vec<&'a RawValue>,
+        }
+        let published: Published<'_> = serde_json::from_slice(json).map_err(|_| NotAKeySet)?;
+        let mut set = Self::default();
+        for (index, jwk) in published.keys.iter().enumerate() {
+            let imported = if set.keys.len() < MAX_KEYS {
+                Key::from_jwk(jwk.get().as_bytes(), allowed)
+            } else {
+                Err("there are more keys than are imported")
+            };
+            match imported {
+                Ok(key) => set.keys.push(key),
+                Err(reason) => set.left_out.push(LeftOut { index, reason }),
+            }
+        }
+        Ok(set)
+    }
+
+    pub(crate) fn single(key: Key) -> Self {
+        Self { keys: vec![key], left_out: Vec::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    pub(crate) fn shares_a_key_with(&self, other: &Self) -> bool {
+        self.keys.iter().any(|ours| other.keys.iter().any(|theirs| ours.same_key(theirs)))
+    }
+
+    /// Checks the signature with the keys that fit.
+    ///
+    /// A `kid` names a key; it proves nothing. Where no key has a `kid` it is without effect, and where keys have
+    /// one, a `kid` that none of them has is unknown.
+    pub(crate) fn verify(&self, token: &Compact<'_>, algorithm: Algorithm) -> Result<(), NotVerified> {
+        let kid = token.header.kid.as_deref();
+        let named = kid.is_some() && self.keys.iter().any(|key| key.kid.as_deref() == kid);
+        let candidates = || {
+            self.keys
+                .iter()
+                .filter(|key| match kid {
+                    Some(_) if named => key.kid.as_deref() == kid,
+                    Some(_) => key.kid.is_none(),
+                    None => true,
+                })
+                .filter_map(|key| key.prepared_for(algorithm))
+        };
+        let count = candidates().count();
+        if count == 0 || (!named && count > MAX_CANDIDATES) {
+            let newer_keys_may_help = !named && count == 0;
+            return Err(NotVerified { fault: TokenError::UnknownKey, newer_keys_may_help });
+        }
+        let message = token.signing_input.as_bytes();
+        if candidates().any(|key| key.verify(message, &token.signature)) {
+            Ok(())
+        } else {
+            Err(NotVerified { fault: TokenError::Signature, newer_keys_may_help: !named })
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The verification core: pure and synchronous. It never awaits, reads a clock, logs or sees an HTTP header.
+//!
+//! [`Compact::parse`] and [`Claims::parse`] take a token apart, [`Rules::check`] says everything about it that
+//! needs no key, and [`Keys::verify`] checks the signature.
+
+mod algorithm;
+mod backend;
+mod base64url;
+mod claims;
+mod compact;
+mod json;
+mod jwk;
+mod keyset;
+#[cfg(test)]
+mod wycheproof;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::secret::Secret;
+use crate::time::Timestamp;
+
+pub use algorithm::{Algorithm, HmacAlgorithm, UnknownAlgorithm};
+pub use backend::crypto_backend;
+pub use compact::{MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
+pub use json::MAX_JSON_DEPTH;
+pub use keyset::{MAX_CANDIDATES, MAX_KEYS};
+
+pub(crate) use algorithm::AlgorithmSet;
+pub(crate) use claims::{Claims, Validity};
+pub(crate) use compact::{Compact, HeaderAlgorithm};
+pub(crate) use json::Value;
+pub(crate) use jwk::Key;
+pub(crate) use keyset::{KeySet, NotVerified};
+
+/// Why a token is not acceptable.
+///
+/// The variants stand in the order in which the checks are made: a token with two faults is refused for the one
+/// that comes first here. None of them holds anything from the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Longer than [`MAX_TOKEN_LENGTH`](crate::manual::defaults).
+    TooLong,
+    /// Not three segments of canonical base64url with JSON objects in the first two, or a member twice.
+    Structure,
+    /// `alg` is `none` or unknown; or, once the issuer is known, not among those that it may use.
+    Algorithm,
+    /// `iss` is absent, not a string, or names nobody who is trusted.
+    Issuer,
+    /// `typ` says that this is another kind of token (RFC 8725 §3.11).
+    Type,
+    /// `crit` asks for an extension that is not understood; none is (RFC 7515 §4.1.11).
+    Critical,
+    /// `aud` is absent or does not hold the expected audience.
+    Audience,
+    /// `exp` is absent, a time is not a number or out of all bounds, or `iat` lies in the future.
+    Time,
+    /// `exp` is past.
+    Expired,
+    /// `nbf` is still to come.
+    NotYetValid,
+    /// No key of the issuer fits.
+    UnknownKey,
+    /// The signature does not hold.
+    Signature,
+    /// A required claim is absent.
+    MissingClaim,
+    /// A claim that is read has a wrong JSON type.
+    ClaimType,
+    /// The token is bound to a key or certificate (`cnf`, RFC 7800) that was not proven.
+    Confirmation,
+}
+
+impl TokenError {
+    /// A fixed phrase within the characters of an `error_description` (RFC 6750 §3).
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::TooLong => "the access token is too long",
+            Self::Structure => "the access token is not well formed",
+            Self::Algorithm => "the algorithm of the access token is not accepted",
+            Self::Issuer => "the issuer of the access token is not trusted",
+            Self::Type => "the token is not of an accepted type",
+            Self::Critical => "the access token needs an extension that is not supported",
+            Self::Audience => "the access token is for another audience",
+            Self::Time => "a time of the access token is not acceptable",
+            Self::Expired => "the access token expired",
+            Self::NotYetValid => "the access token is not valid yet",
+            Self::UnknownKey => "the key of the access token is not known",
+            Self::Signature => "the signature of the access token is not valid",
+            Self::MissingClaim => "the access token lacks a required claim",
+            Self::ClaimType => "a claim of the access token has a wrong type",
+            Self::Confirmation => "the access token is bound to a proof that was not given",
+        }
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.description())
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// What an issuer's tokens must be like.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) algorithms: Accepted,
+    /// Lower case, without `application/`; `""` stands for none.
+    pub(crate) types: Vec<String>,
+    /// One of these must be in `aud`; `None` takes any, even none.
+    pub(crate) audience: Option<Vec<String>>,
+    pub(crate) leeway: Duration,
+}
+
+/// The algorithms of an issuer: those of public keys, or those of a shared secret, never both.
+#[derive(Debug, Clone)]
+pub(crate) enum Accepted {
+    Public(AlgorithmSet),
+    Shared(Vec<HmacAlgorithm>),
+}
+
+/// The keys of an issuer, of the same kind as its [`Accepted`] algorithms.
+#[derive(Debug, Clone)]
+pub(crate) enum Keys {
+    Public(Arc<KeySet>),
+    Shared(Arc<SharedSecret>),
+}
+
+/// A shared secret, prepared for each algorithm that it may serve.
+#[derive(Debug)]
+pub(crate) struct SharedSecret(Vec<(HmacAlgorithm, backend::HmacKey)>);
+
+impl Rules {
+    /// Every check that needs no key, in the order of [`TokenError`].
+    pub(crate) fn check(
+        &self,
+        token: &Compact<'_>,
+        claims: &Claims<'_>,
+        now: Timestamp,
+    ) -> Result<Validity, TokenError> {
+        if !self.algorithms.contains(token.header.alg) {
+            return Err(TokenError::Algorithm);
+        }
+        if token.header.odd_typ || !self.types.contains(&normal_type(&token.header.typ)) {
+            return Err(TokenError::Type);
+        }
+        if token.header.has_crit {
+            return Err(TokenError::Critical);
+        }
+        let audience = claims.audience()?;
+        if let Some(expected) = &self.audience
+            && !audience.iter().any(|aud| expected.iter().any(|ours| ours == aud))
+        {
+            return Err(TokenError::Audience);
+        }
+        self.check_time(claims, now)
+    }
+
+    fn check_time(&self, claims: &Claims<'_>, now: Timestamp) -> Result<Validity, TokenError> {
+        let (exp, nbf, iat) = (claims.time("exp")?, claims.time("nbf")?, claims.time("iat")?);
+        if iat.is_some_and(|iat| now < iat.minus(self.leeway)) {
+            return Err(TokenError::Time);
+        }
+        let expires_at = exp.ok_or(TokenError::Time)?;
+        if now >= expires_at.plus(self.leeway) {
+            return Err(TokenError::Expired);
+        }
+        if nbf.is_some_and(|nbf| now < nbf.minus(self.leeway)) {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(Validity { expires_at, not_before: nbf, issued_at: iat })
+    }
+}
+
+impl Accepted {
+    fn contains(&self, algorithm: HeaderAlgorithm) -> bool {
+        match (self, algorithm) {
+            (Self::Public(set), HeaderAlgorithm::Signature(algorithm)) => set.contains(algorithm),
+            (Self::Shared(list), HeaderAlgorithm::Hmac(algorithm)) => list.contains(&algorithm),
+            _ => false,
+        }
+    }
+}
+
+impl Keys {
+    /// The signature, with the keys of one issuer and nobody else's.
+    pub(crate) fn verify(&self, token: &Compact<'_>) -> Result<(), NotVerified> {
+        match (self, token.header.alg) {
+            (Self::Public(set), HeaderAlgorithm::Signature(algorithm)) => set.verify(token, algorithm),
+            (Self::Shared(secret), HeaderAlgorithm::Hmac(algorithm)) => secret.verify(token, algorithm),
+            _ => Err(NotVerified { fault: TokenError::Algorithm, newer_keys_may_help: false }),
+        }
+    }
+}
+
+impl SharedSecret {
+    pub(crate) fn prepare(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Option<Self> {
+        let prepare = |a: &HmacAlgorithm| Some((*a, backend::HmacKey::prepare(secret.expose(), *a)?));
+        algorithms.iter().map(prepare).collect::<Option<_>>().map(Self)
+    }
+
+    fn verify(&self, token: &Compact<'_>, algorithm: HmacAlgorithm) -> Result<(), NotVerified> {
+        let key = self.0.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
+        if key.is_some_and(|key| key.verify(token.signing_input.as_bytes(), &token.signature)) {
+            Ok(())
+        } else {
+            Err(NotVerified { fault: TokenError::Signature, newer_keys_may_help: false })
+        }
+    }
+}
+
+/// A `typ` as it is compared: ignoring case, and with or without `application/` (RFC 7515 §4.1.9).
+pub(crate) fn normal_type(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    match typ.strip_prefix("application/") {
+        Some(short) if !short.contains('/') => short.to_owned(),
+        _ => typ,
+    }
+}

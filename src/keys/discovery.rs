@@ -1,0 +1,100 @@
+//! Finding an issuer's key set: OpenID Connect Discovery 1.0 §4 and RFC 8414.
+
+use http::StatusCode;
+use serde::Deserialize;
+use url::Url;
+
+use crate::fetch::guard::KeyUrl;
+use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchRequest, bounded};
+
+/// Asks the issuer where its keys are. The OpenID Connect location is asked first, because most issuers have it;
+/// only a 404 there leads to the other one.
+pub(crate) async fn discover(
+    fetch: &dyn Fetch,
+    issuer: &str,
+    allow_http: bool,
+) -> Result<KeyUrl, FetchError> {
+    let [first, second] = locations(issuer).ok_or_else(|| FetchError::new(FetchErrorKind::Url))?;
+    let mut response = bounded(fetch, FetchRequest::new(&first, JSON)).await?;
+    if response.status() == StatusCode::NOT_FOUND {
+        response = bounded(fetch, FetchRequest::new(&second, JSON)).await?;
+    }
+    if response.status() != StatusCode::OK {
+        return Err(FetchError::new(FetchErrorKind::Status));
+    }
+    read(response.body(), issuer, allow_http)
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
+fn read(document: &[u8], issuer: &str, allow_http: bool) -> Result<KeyUrl, FetchError> {
+    let metadata: Metadata =
+        serde_json::from_slice(document).map_err(|e| FetchError::new(FetchErrorKind::Document).because(e))?;
+    // RFC 8414 §3.3: identical, or everything in the document is void.
+    if metadata.issuer != issuer {
+        return Err(FetchError::new(FetchErrorKind::IssuerMismatch));
+    }
+    KeyUrl::parse(&metadata.jwks_uri, allow_http).map_err(|e| FetchError::new(FetchErrorKind::Url).because(e))
+}
+
+/// The well-known suffix behind the issuer's path (OpenID Connect Discovery §4.1), and in front of it (RFC 8414 §3.1).
+fn locations(issuer: &str) -> Option<[String; 2]> {
+    let mut behind = Url::parse(issuer).ok()?;
+    behind.set_query(None);
+    let path = behind.path().trim_end_matches('/').to_owned();
+    let mut before = behind.clone();
+    behind.set_path(&format!("{path}/.well-known/openid-configuration"));
+    before.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
+    Some([behind.into(), before.into()])
+}
+
+const JSON: &str = "application/json";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc8414_3_1_and_oidc_discovery_4_1_locations() {
+        for (issuer, behind, before) in [
+            (
+                "https://id.example.com",
+                "https://id.example.com/.well-known/openid-configuration",
+                "https://id.example.com/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://id.example.com/",
+                "https://id.example.com/.well-known/openid-configuration",
+                "https://id.example.com/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://id.example.com:8443/tenant/1",
+                "https://id.example.com:8443/tenant/1/.well-known/openid-configuration",
+                "https://id.example.com:8443/.well-known/oauth-authorization-server/tenant/1",
+            ),
+        ] {
+            assert_eq!(locations(issuer).unwrap(), [behind, before], "{issuer}");
+        }
+    }
+
+    #[test]
+    fn rfc8414_3_3_the_issuer_must_be_identical() {
+        let issuer = "https://id.example.com";
+        let document =
+            |iss: &str, jwks: &str| format!(r#"{{"issuer":"{iss}","jwks_uri":"{jwks}","more":[1]}}"#);
+        let read = |document: String| read(document.as_bytes(), issuer, false).map_err(|e| e.kind());
+        assert!(read(document(issuer, "https://keys.example.com/jwks")).is_ok());
+        for other in ["https://id.example.com/", "https://ID.example.com", "https://evil.example.com", ""] {
+            let found = read(document(other, "https://id.example.com/jwks"));
+            assert_eq!(found.unwrap_err(), FetchErrorKind::IssuerMismatch, "{other}");
+        }
+        assert_eq!(read(document(issuer, "http://id.example.com/jwks")).unwrap_err(), FetchErrorKind::Url);
+        assert_eq!(read(document(issuer, "https://169.254.169.254/")).unwrap_err(), FetchErrorKind::Url);
+        assert_eq!(read("{}".into()).unwrap_err(), FetchErrorKind::Document);
+        assert_eq!(read("<html>".into()).unwrap_err(), FetchErrorKind::Document);
+    }
+}

@@ -1,0 +1,265 @@
+//! Where an issuer's keys come from.
+
+mod discovery;
+pub(crate) mod refresh;
+pub(crate) mod remote;
+
+use std::fmt;
+use std::sync::Arc;
+
+use jsonwebtoken::DecodingKey;
+
+use self::remote::{Place, Remote, RemoteKeys};
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::fetch::Fetch;
+use crate::fetch::guard::KeyUrl;
+use crate::jose::{self, Accepted, AlgorithmSet, HmacAlgorithm, Key, KeySet, SharedSecret};
+use crate::secret::Secret;
+use crate::time::Clock;
+
+/// Where the keys of an issuer come from. The default is [`discovery`](Self::discovery).
+///
+/// Every key belongs to the one issuer that it is configured for, and to one family of algorithms.
+///
+/// # Security
+/// At import a key must have a sound size (RSA 2048 to 8192 bits, an odd exponent of at least 3), lie on its curve,
+/// not be of small order, and carry no `use`, `key_ops` or `alg` that speaks against it. What does not pass is left
+/// out; what is left out is logged with its reason.
+pub struct Keys(Source);
+
+enum Source {
+    Discovery,
+    Url(String),
+    Jwks(Vec<u8>),
+    Pem(Vec<u8>),
+    DecodingKey(Box<DecodingKey>),
+    Hmac(Secret<Vec<u8>>, Vec<HmacAlgorithm>),
+}
+
+/// An issuer's keys as they are used.
+#[derive(Debug)]
+pub(crate) enum KeySource {
+    Fixed(jose::Keys),
+    Remote(RemoteKeys),
+}
+
+/// What a [`Keys`] needs to know of its issuer.
+pub(crate) struct Context<'a> {
+    pub(crate) iss: Option<&'a str>,
+    pub(crate) label: &'a str,
+    pub(crate) algorithms: AlgorithmSet,
+    pub(crate) allow_http: bool,
+    pub(crate) fetch: Option<Arc<dyn Fetch>>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Keys {
+    /// The issuer says where they are: its OpenID Connect discovery document or, if there is none, its
+    /// authorization server metadata (RFC 8414).
+    #[must_use]
+    pub fn discovery() -> Self {
+        Self(Source::Discovery)
+    }
+
+    /// A JWK Set (RFC 7517 §5) at a URL.
+    #[must_use]
+    pub fn jwks_url(url: impl Into<String>) -> Self {
+        Self(Source::Url(url.into()))
+    }
+
+    /// A JWK Set that does not change, as JSON. Keys that cannot be used are left out; one must remain.
+    #[must_use]
+    pub fn jwks(json: impl Into<Vec<u8>>) -> Self {
+        Self(Source::Jwks(json.into()))
+    }
+
+    /// One public key in a PEM file: `PUBLIC KEY` (RSA, EC or Ed25519) or `RSA PUBLIC KEY`.
+    #[must_use]
+    pub fn pem(pem: impl Into<Vec<u8>>) -> Self {
+        Self(Source::Pem(pem.into()))
+    }
+
+    /// A secret that the issuer shares with us, and the algorithms that it is used with: HMAC, and nothing else.
+    ///
+    /// # Security
+    /// Whoever can verify such tokens can make them. The secret must be random and at least as long as the hash
+    /// (RFC 7518 §3.2); a password is neither (RFC 8725 §3.5).
+    #[must_use]
+    pub fn hmac<I>(secret: impl Into<Vec<u8>>, algorithms: I) -> Self
+    where
+        I: IntoIterator<Item = HmacAlgorithm>,
+    {
+        Self(Source::Hmac(Secret::new(secret.into()), algorithms.into_iter().collect()))
+    }
+
+    pub(crate) fn are_remote(&self) -> bool {
+        matches!(self.0, Source::Discovery | Source::Url(_))
+    }
+
+    pub(crate) fn are_shared(&self) -> bool {
+        matches!(self.0, Source::Hmac(..))
+    }
+
+    /// The algorithms that tokens may name: those of the issuer or, with a shared secret, those of the secret.
+    pub(crate) fn accepted(&self, algorithms: AlgorithmSet) -> Accepted {
+        match &self.0 {
+            Source::Hmac(_, hmac) => Accepted::Shared(hmac.clone()),
+            _ => Accepted::Public(algorithms),
+        }
+    }
+
+    pub(crate) fn resolve(self, context: Context<'_>) -> Result<KeySource, ConfigError> {
+        let allowed = context.algorithms;
+        let set = match self.0 {
+            Source::Discovery => {
+                let issuer = context.iss.ok_or_else(|| {
+                    wrong(
+                        "an issuer without iss cannot be discovered; give it keys, a JWKS URL or a PEM file",
+                    )
+                })?;
+                // Only to say at once what would fail later.
+                KeyUrl::parse(issuer, context.allow_http).map_err(|e| forbidden("the issuer", e))?;
+                return remote(Place::Discovered { issuer: issuer.into() }, context);
+            }
+            Source::Url(url) => {
+                let url =
+                    KeyUrl::parse(&url, context.allow_http).map_err(|e| forbidden("the JWKS URL", e))?;
+                return remote(Place::Fixed(url), context);
+            }
+            Source::Jwks(json) => fixed_set(&json, allowed, context.label)?,
+            Source::Pem(pem) => KeySet::single(import(&read_pem(&pem)?, allowed)?),
+            Source::DecodingKey(key) => KeySet::single(import(&key, allowed)?),
+            Source::Hmac(secret, algorithms) => {
+                return shared_secret(&secret, &algorithms).map(KeySource::Fixed);
+            }
+        };
+        Ok(KeySource::Fixed(jose::Keys::Public(Arc::new(set))))
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self::discovery()
+    }
+}
+
+impl From<DecodingKey> for Keys {
+    /// One public key that jsonwebtoken has read. Its HMAC keys are refused by `build()`: see [`hmac`](Self::hmac).
+    fn from(key: DecodingKey) -> Self {
+        Self(Source::DecodingKey(Box::new(key)))
+    }
+}
+
+impl TryFrom<&jsonwebtoken::jwk::Jwk> for Keys {
+    type Error = ConfigError;
+
+    /// # Errors
+    /// If the JWK cannot be written as JSON.
+    fn try_from(jwk: &jsonwebtoken::jwk::Jwk) -> Result<Self, ConfigError> {
+        #[derive(serde::Serialize)]
+        struct Set<'a> {
+            keys: [&'a jsonwebtoken::jwk::Jwk; 1],
+        }
+        let json = serde_json::to_vec(&Set { keys: [jwk] }).map_err(|e| wrong("not a JWK").because(e))?;
+        Ok(Self::jwks(json))
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Source::Discovery => "Keys(discovery)",
+            Source::Url(_) => "Keys(JWKS URL)",
+            Source::Jwks(_) => "Keys(JWKS)",
+            Source::Pem(_) => "Keys(PEM)",
+            Source::DecodingKey(_) => "Keys(DecodingKey)",
+            Source::Hmac(..) => "Keys(HMAC)",
+        })
+    }
+}
+
+fn remote(place: Place, context: Context<'_>) -> Result<KeySource, ConfigError> {
+    let fetch = context.fetch.ok_or_else(|| {
+        ConfigError::new(
+            ConfigErrorKind::Feature,
+            "keys cannot be fetched in this build; turn the reqwest feature on, give the server a Fetch, or use fixed keys",
+        )
+    })?;
+    Ok(KeySource::Remote(RemoteKeys::new(Remote {
+        place,
+        allow_http: context.allow_http,
+        algorithms: context.algorithms,
+        label: context.label.into(),
+        fetch,
+        clock: context.clock,
+    })))
+}
+
+fn fixed_set(json: &[u8], allowed: AlgorithmSet, label: &str) -> Result<KeySet, ConfigError> {
+    let set = KeySet::from_jwks(json, allowed)
+        .map_err(|_| wrong("not a JWK Set; write {\"keys\": [...]} with public keys"))?;
+    for key in set.left_out() {
+        tracing::warn!(
+            target: "tower_bearer::keys",
+            issuer = label, index = key.index, reason = key.reason, "left out a configured key"
+        );
+    }
+    if set.is_empty() {
+        let why = set.left_out().first().map_or("it is empty", |key| key.reason);
+        return Err(wrong(format!("the JWK Set holds no usable key ({why}); write at least one public key")));
+    }
+    Ok(set)
+}
+
+/// jsonwebtoken reads the PEM; what it would misread is refused first.
+fn read_pem(pem: &[u8]) -> Result<DecodingKey, ConfigError> {
+    let text = std::str::from_utf8(pem).map_err(|_| wrong("not a PEM file; write a PUBLIC KEY in PEM"))?;
+    if text.contains("PRIVATE KEY-----") {
+        return Err(wrong("a private key; write its public half (openssl pkey -pubout)"));
+    }
+    if text.contains("CERTIFICATE-----") {
+        return Err(wrong("a certificate; write its public key (openssl x509 -pubkey -noout)"));
+    }
+    if text.matches("-----BEGIN ").count() > 1 {
+        return Err(wrong("more than one PEM block; write one public key, or a JWK Set for several"));
+    }
+    DecodingKey::from_rsa_pem(pem)
+        .or_else(|_| DecodingKey::from_ec_pem(pem))
+        .or_else(|_| DecodingKey::from_ed_pem(pem))
+        .map_err(|e| {
+            wrong("not a public key in PEM; write PUBLIC KEY (RSA, EC, Ed25519) or RSA PUBLIC KEY").because(e)
+        })
+}
+
+fn import(key: &DecodingKey, allowed: AlgorithmSet) -> Result<Key, ConfigError> {
+    if key.family() == jsonwebtoken::AlgorithmFamily::Hmac {
+        return Err(wrong("a shared secret; write Keys::hmac with the secret and its algorithms"));
+    }
+    Key::from_decoding_key(key, allowed)
+        .map_err(|reason| wrong(format!("the key cannot be used: {reason}; write another public key")))
+}
+
+fn shared_secret(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Result<jose::Keys, ConfigError> {
+    let Some(longest) = algorithms.iter().map(|a| a.min_secret_length()).max() else {
+        return Err(ConfigError::new(
+            ConfigErrorKind::Algorithms,
+            "a shared secret needs an algorithm; write HS256, HS384 or HS512",
+        ));
+    };
+    if secret.expose().len() < longest {
+        return Err(wrong(format!(
+            "the shared secret is too short for its algorithms; write at least {longest} random bytes"
+        )));
+    }
+    let secret =
+        SharedSecret::prepare(secret, algorithms).ok_or_else(|| wrong("the shared secret cannot be used"))?;
+    Ok(jose::Keys::Shared(Arc::new(secret)))
+}
+
+fn wrong(message: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {
+    ConfigError::new(ConfigErrorKind::Keys, message)
+}
+
+fn forbidden(what: &str, why: crate::fetch::guard::Forbidden) -> ConfigError {
+    ConfigError::new(ConfigErrorKind::Url, format!("{what} {why}"))
+}

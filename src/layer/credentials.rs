@@ -1,0 +1,114 @@
+//! Reading `Authorization: Bearer` (RFC 6750 §2.1, RFC 9110 §11.4).
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+/// What the request carries.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Credentials<'a> {
+    Bearer(&'a str),
+    /// No `Authorization`, or one of another scheme.
+    None,
+    /// More than one, or a Bearer without a well-formed token.
+    Malformed,
+}
+
+impl<'a> Credentials<'a> {
+    /// Only the header counts: tokens in a query or a body are not looked for (OAuth 2.1 §5.1).
+    pub(super) fn read(headers: &'a HeaderMap) -> Self {
+        let mut lines = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = lines.next() else { return Self::None };
+        // RFC 6750 §2: one method, once. Which of two would be meant is not for us to guess.
+        if lines.next().is_some() {
+            return Self::Malformed;
+        }
+        let value = value.as_bytes();
+        let length = value.iter().take_while(|byte| is_tchar(**byte)).count();
+        let (scheme, rest) = value.split_at_checked(length).unwrap_or((value, &[]));
+        if scheme.is_empty() {
+            return Self::Malformed;
+        }
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
+            return Self::None;
+        }
+        let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+        match rest.split_at_checked(spaces) {
+            Some((spaces, token)) if !spaces.is_empty() && is_token68(token) => {
+                // ASCII by the check just made.
+                std::str::from_utf8(token).map_or(Self::Malformed, Self::Bearer)
+            }
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// RFC 9110 §11.2: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
+fn is_token68(text: &[u8]) -> bool {
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    let body = text.get(..text.len().saturating_sub(padding)).unwrap_or_default();
+    let token68 = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    !body.is_empty() && body.iter().all(token68)
+}
+
+/// RFC 9110 §5.6.2.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(lines: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(line).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn rfc9110_11_4_scheme_and_token68() {
+        use Credentials::{Bearer, Malformed, None};
+        for (line, expected) in [
+            (&b"Bearer abc"[..], Bearer("abc")),
+            (b"bearer abc", Bearer("abc")),
+            (b"BEARER   abc", Bearer("abc")),
+            (b"Bearer a-._~+/9==", Bearer("a-._~+/9==")),
+            (b"Basic abc", None),
+            (b"Bearerabc", None),
+            (b"BearerX abc", None),
+            (b"DPoP abc", None),
+            (b"", Malformed),
+            (b"Bearer", Malformed),
+            (b"Bearer ", Malformed),
+            (b"Bearer\tabc", Malformed),
+            (b"Bearer \tabc", Malformed),
+            (b"Bearer abc def", Malformed),
+            (b"Bearer abc ", Malformed),
+            (b"Bearer abc,def", Malformed),
+            (b"Bearer ab=c", Malformed),
+            (b"Bearer =", Malformed),
+            (b"Bearer \"abc\"", Malformed),
+            (b"Bearer ab\xffc", Malformed),
+            (b"Bearer: abc", Malformed),
+            (b" Bearer abc", Malformed),
+            (b"=x", Malformed),
+        ] {
+            let headers = headers(&[line]);
+            assert_eq!(Credentials::read(&headers), expected, "{:?}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
+    fn rfc6750_2_one_header_only() {
+        assert_eq!(Credentials::read(&headers(&[])), Credentials::None);
+        for second in [&b"Bearer abc"[..], b"Bearer def", b"Basic abc"] {
+            assert_eq!(Credentials::read(&headers(&[b"Bearer abc", second])), Credentials::Malformed);
+            assert_eq!(Credentials::read(&headers(&[second, b"Bearer abc"])), Credentials::Malformed);
+        }
+        assert_eq!(Credentials::read(&headers(&[b"Basic a", b"Basic a"])), Credentials::Malformed);
+    }
+}

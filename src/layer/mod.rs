@@ -1,0 +1,133 @@
+//! [`BearerAuthLayer`]: the middleware.
+
+mod credentials;
+mod future;
+mod service;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tower_layer::Layer;
+
+pub use self::future::ResponseFuture;
+pub(crate) use self::service::Anonymous;
+pub use self::service::BearerAuth;
+use self::service::Policy;
+use crate::access::{IntoRule, Rule, all_of};
+use crate::refusal::EmptyBody;
+use crate::server::{ResourceServer, Trusted};
+
+/// Protects everything it wraps: a request passes if it carries exactly one `Authorization: Bearer` header with a
+/// token that the [`ResourceServer`] accepts and that meets the layer's rule.
+///
+/// Put one around all routes, and another with a rule of its own around each route that asks for more; the inner one
+/// takes over what the outer one has verified. The deriving methods leave the layer that they are called on as it is.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use tower_bearer::{BearerAuthLayer, any_of};
+/// # use tower_bearer::{Issuer, ResourceServer};
+/// # let api = ResourceServer::builder("https://api.example.com")
+/// #     .issuer(Issuer::new("https://id.example.com"))
+/// #     .build()?;
+///
+/// let auth = BearerAuthLayer::new(api);
+/// let app: Router = Router::new()
+///     .route("/orders", get(|| async { "orders" }).layer(auth.scopes(["orders:read"])))
+///     .route("/report", get(|| async { "report" }).layer(auth.require(any_of(["reports", "admin"]))))
+///     .layer(auth);
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct BearerAuthLayer<R = EmptyBody> {
+    policy: Arc<Policy>,
+    respond: R,
+}
+
+impl BearerAuthLayer {
+    /// Asks for a valid token and nothing more. A refusal has an empty body.
+    pub fn new(server: ResourceServer) -> Self {
+        let policy = Policy::new(server, Rule::authenticated(), false, Trusted::All);
+        Self { policy: Arc::new(policy), respond: EmptyBody::default() }
+    }
+}
+
+impl<R: Clone> BearerAuthLayer<R> {
+    /// A layer that asks for all of these scopes.
+    ///
+    /// # Panics
+    /// If a literal is not a scope. Parse what is read at run time into [`Scope`](crate::Scope)s.
+    #[track_caller]
+    pub fn scopes<I: IntoIterator<Item: IntoRule>>(&self, scopes: I) -> Self {
+        self.require(all_of(scopes))
+    }
+
+    /// A layer that asks for this rule.
+    pub fn require(&self, rule: Rule) -> Self {
+        let Policy { server, optional, trusted, .. } = &*self.policy;
+        self.with(Policy::new(server.clone(), rule, *optional, trusted.clone()))
+    }
+
+    /// A layer that also lets requests without credentials pass. A bad token is refused all the same, and a token
+    /// that is there must meet the rule. Credentials of another scheme, such as Basic, are no credentials here.
+    ///
+    /// Do not put it inside a layer that asks for a token: the outer one has refused already.
+    pub fn optional(&self) -> Self {
+        let Policy { server, rule, trusted, .. } = &*self.policy;
+        self.with(Policy::new(server.clone(), rule.clone(), true, trusted.clone()))
+    }
+
+    /// A layer that accepts tokens of these issuers only, by their names in the configuration.
+    ///
+    /// # Panics
+    /// If the server has no issuer of such a name.
+    #[track_caller]
+    pub fn issuers<I: IntoIterator<Item: AsRef<str>>>(&self, names: I) -> Self {
+        let Policy { server, rule, optional, .. } = &*self.policy;
+        let mut trusted = Vec::new();
+        for name in names {
+            let name = name.as_ref();
+            assert!(server.has_issuer(name), "no issuer is called {name:?}");
+            trusted.push(name.into());
+        }
+        self.with(Policy::new(server.clone(), rule.clone(), *optional, Trusted::Only(trusted)))
+    }
+
+    /// A layer whose refusals look like this. See [`Respond`](crate::Respond).
+    ///
+    /// ```
+    /// use http::Response;
+    /// use tower_bearer::{BearerAuthLayer, Rejection, RequestHead};
+    /// # use tower_bearer::{Issuer, ResourceServer};
+    /// # let api = ResourceServer::builder("https://api.example.com")
+    /// #     .issuer(Issuer::new("https://id.example.com"))
+    /// #     .build()?;
+    ///
+    /// let auth = BearerAuthLayer::new(api)
+    ///     .respond_with(|why: &Rejection, _: &RequestHead<'_>| why.response(format!("{why}\n")));
+    /// # let _ = auth;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    pub fn respond_with<R2>(&self, respond: R2) -> BearerAuthLayer<R2> {
+        BearerAuthLayer { policy: self.policy.clone(), respond }
+    }
+
+    fn with(&self, policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), respond: self.respond.clone() }
+    }
+}
+
+impl<S, R: Clone> Layer<S> for BearerAuthLayer<R> {
+    type Service = BearerAuth<S, R>;
+
+    fn layer(&self, inner: S) -> BearerAuth<S, R> {
+        BearerAuth::new(inner, self.policy.clone(), self.respond.clone())
+    }
+}
+
+impl<R> fmt::Debug for BearerAuthLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerAuthLayer").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

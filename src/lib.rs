@@ -1,0 +1,50 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// The `mod` lines are the layering, top to bottom: a room imports only from rooms above it.
+// `tests/it/layering.rs` reads them.
+
+// Vocabulary.
+mod error;
+mod scope;
+mod secret;
+mod time;
+// The pure core: synchronous, no I/O, no clock, no log, no header.
+mod access;
+mod jose;
+mod profile;
+mod token;
+// Where keys come from.
+mod fetch;
+mod keys;
+// What is said to a client that is refused.
+mod refusal;
+// One server, its trusted issuers, and the straight line of one verification.
+mod layer;
+mod server;
+// Edges.
+#[cfg(feature = "axum")]
+mod axum;
+pub mod manual;
+#[cfg(feature = "settings")]
+pub mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+#[cfg(feature = "axum")]
+pub use self::axum::Claims;
+#[cfg(feature = "reqwest")]
+pub use fetch::ReqwestFetch;
+
+pub use access::{IntoRule, Rule, all_of, any_of};
+pub use error::{ConfigError, ConfigErrorKind};
+pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse};
+pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
+pub use keys::Keys;
+pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
+pub use profile::Profile;
+pub use refusal::{EmptyBody, ProblemJson, Rejection, RejectionKind, RequestHead, Respond};
+pub use scope::{InvalidScope, Scope, Scopes};
+pub use server::{Issuer, NotReady, ResourceServer, ResourceServerBuilder};
+pub use time::{Clock, SystemClock};
+pub use token::{ClaimsError, Token};

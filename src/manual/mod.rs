@@ -1,0 +1,3 @@
+//! The manual: what each default is, and why.
+
+pub mod defaults;

@@ -1,0 +1,176 @@
+//! [`Profile`]: the dialect in which an issuer writes its claims. Plain data, no code paths.
+
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::jose::{Claims, TokenError, Value};
+use crate::scope::Scopes;
+
+/// Where an issuer's tokens say who the client is and what it may do, and what they must hold.
+///
+/// The [`default`](Self::default) reads what most issuers write; [`rfc9068`](Self::rfc9068) demands what the
+/// standard demands. Anything else is a few lines:
+///
+/// ```
+/// use tower_bearer::Profile;
+///
+/// let keycloak = Profile::default()
+///     .client_claims(["azp"])
+///     .scope_claims(["/realm_access/roles"])
+///     .types(["JWT"]);
+/// # let _ = keycloak;
+/// ```
+///
+/// A claim is given by its name or, with a leading slash, by a JSON Pointer (RFC 6901) through nested objects.
+/// Of several, the first that is present counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    client: Vec<String>,
+    scope: Vec<String>,
+    types: Vec<String>,
+    required: Vec<String>,
+    trust_scopes: bool,
+}
+
+/// What a token says about who holds it.
+#[derive(Debug)]
+pub(crate) struct Identity<'a> {
+    pub(crate) client_id: Option<&'a str>,
+    pub(crate) subject: Option<&'a str>,
+    pub(crate) token_id: Option<&'a str>,
+    pub(crate) scopes: Scopes,
+}
+
+impl Default for Profile {
+    /// Client from `client_id`, else `azp`, else `cid`; scopes from `scope`, else `scp`, as a string or an array;
+    /// `typ` is `at+jwt`, `JWT` or absent; nothing required beyond `iss` (of a named issuer), `aud` and `exp`.
+    fn default() -> Self {
+        Self {
+            client: owned(["client_id", "azp", "cid"]),
+            scope: owned(["scope", "scp"]),
+            types: owned(DEFAULT_TYPES),
+            required: Vec::new(),
+            trust_scopes: true,
+        }
+    }
+}
+
+impl Profile {
+    /// JWT access tokens as RFC 9068 has them: `typ` is `at+jwt` (§4), and `iss`, `exp`, `aud`, `sub`, `client_id`,
+    /// `iat` and `jti` are present (§2.2).
+    #[must_use]
+    pub fn rfc9068() -> Self {
+        Self::default().types(["at+jwt"]).client_claims(["client_id"]).scope_claims(["scope"]).require([
+            "iss",
+            "exp",
+            "aud",
+            "sub",
+            "client_id",
+            "iat",
+            "jti",
+        ])
+    }
+
+    /// Where the client's identifier is. An empty string there is no identity.
+    #[must_use]
+    pub fn client_claims<I: IntoIterator<Item: Into<String>>>(mut self, claims: I) -> Self {
+        self.client = owned(claims);
+        self
+    }
+
+    /// Where the scopes are: a space-separated string or an array of strings.
+    #[must_use]
+    pub fn scope_claims<I: IntoIterator<Item: Into<String>>>(mut self, claims: I) -> Self {
+        self.scope = owned(claims);
+        self
+    }
+
+    /// The values of `typ` that are accepted, compared ignoring case and a leading `application/`; `""` stands
+    /// for a header without `typ`.
+    ///
+    /// # Security
+    /// The same key often signs ID tokens, refresh tokens and logout tokens. A narrow list keeps them out.
+    #[must_use]
+    pub fn types<I: IntoIterator<Item: Into<String>>>(mut self, types: I) -> Self {
+        self.types = owned(types);
+        self
+    }
+
+    /// Claims without which a token is refused, in addition to `exp`, `aud` and a named issuer's `iss`.
+    #[must_use]
+    pub fn require<I: IntoIterator<Item: Into<String>>>(mut self, claims: I) -> Self {
+        self.required = owned(claims);
+        self
+    }
+
+    /// For an issuer that grants whatever scope a client asks for: the scopes in its tokens then mean nothing and
+    /// none is taken over.
+    #[must_use]
+    pub fn untrusted_scopes(mut self) -> Self {
+        self.trust_scopes = false;
+        self
+    }
+
+    pub(crate) fn accepted_types(&self) -> &[String] {
+        &self.types
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.types.is_empty() {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Types,
+                "no token type would be accepted; write types such as [\"at+jwt\", \"JWT\", \"\"] or leave them out",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads a verified token's claims.
+    pub(crate) fn identify<'a>(&self, claims: &'a Claims<'_>) -> Result<Identity<'a>, TokenError> {
+        // `null` is there, but it says nothing.
+        let present = |path: &String| claims.find(path).is_some_and(|value| !matches!(value, Value::Null));
+        if !self.required.iter().all(present) {
+            return Err(TokenError::MissingClaim);
+        }
+        let not_empty = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
+        let client = self.client.iter().find_map(|path| claims.text(path).transpose()).transpose()?;
+        let scopes = match self.scope.iter().find_map(|path| claims.find(path)) {
+            Some(value) => read_scopes(value)?,
+            None => Scopes::default(),
+        };
+        check_confirmation(claims)?;
+        Ok(Identity {
+            client_id: not_empty(client),
+            subject: not_empty(claims.text("sub")?),
+            token_id: not_empty(claims.text("jti")?),
+            scopes: if self.trust_scopes { scopes } else { Scopes::default() },
+        })
+    }
+}
+
+/// RFC 9449 §7.2, RFC 8705 §3: a token that is bound to a key must not pass as a plain bearer token. No proof is
+/// supported, so every binding is unmet; an empty `cnf` binds to nothing.
+fn check_confirmation(claims: &Claims<'_>) -> Result<(), TokenError> {
+    match claims.find("cnf") {
+        None => Ok(()),
+        Some(Value::Object(cnf)) if cnf.is_empty() => Ok(()),
+        Some(Value::Object(_)) => Err(TokenError::Confirmation),
+        Some(_) => Err(TokenError::ClaimType),
+    }
+}
+
+fn read_scopes(value: &Value<'_>) -> Result<Scopes, TokenError> {
+    match value {
+        Value::String(list) => Ok(Scopes::from_list(list)),
+        Value::Array(items) => {
+            let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            Ok(Scopes::from_items(items.ok_or(TokenError::ClaimType)?))
+        }
+        _ => Err(TokenError::ClaimType),
+    }
+}
+
+fn owned<I: IntoIterator<Item: Into<String>>>(items: I) -> Vec<String> {
+    items.into_iter().map(Into::into).collect()
+}
+
+/// `at+jwt` is the standard's, `JWT` or nothing is what many issuers write.
+pub(crate) const DEFAULT_TYPES: [&str; 3] = ["at+jwt", "JWT", ""];

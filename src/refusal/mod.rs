@@ -1,0 +1,244 @@
+//! [`Rejection`]: why a request is refused, and the one table that says what the client is told.
+
+mod challenge;
+mod respond;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+
+pub use self::respond::{EmptyBody, ProblemJson, RequestHead, Respond};
+use crate::access::Rule;
+use crate::jose::TokenError;
+use crate::token::{ClaimsError, Token};
+
+/// A request was refused.
+///
+/// It is in the extensions of every refusing response, for logging and metrics around the layer. Cloning it is
+/// cheap. It holds nothing from the token.
+#[derive(Clone)]
+pub struct Rejection {
+    kind: RejectionKind,
+    token_error: Option<TokenError>,
+    /// The scopes of the route, for the challenge.
+    scope: Option<Arc<str>>,
+    retry_after: Option<Duration>,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// No `Authorization` header, or one with another scheme.
+    NoCredentials,
+    /// Something that cannot be credentials: two headers, two tokens, a byte that no token has.
+    MalformedRequest,
+    /// A token that is not acceptable; [`Rejection::token_error`] says why.
+    InvalidToken,
+    /// A good token that may not do this.
+    InsufficientScope,
+    /// The keys to verify with cannot be had. The client did nothing wrong.
+    Unavailable,
+    /// An extractor ran where no layer did. A fault of the program.
+    Wiring,
+}
+
+/// A row of the table.
+struct Row {
+    status: StatusCode,
+    /// The code of RFC 6750 §3.1.
+    error: Option<&'static str>,
+    /// The code of gRPC.
+    grpc: u8,
+    description: &'static str,
+}
+
+impl RejectionKind {
+    /// The one table from a reason to what the client is told.
+    fn row(self) -> Row {
+        let row = |status, error, grpc, description| Row { status, error, grpc, description };
+        match self {
+            Self::NoCredentials => row(StatusCode::UNAUTHORIZED, None, 16, "an access token is required"),
+            Self::MalformedRequest => row(
+                StatusCode::BAD_REQUEST,
+                Some("invalid_request"),
+                16,
+                "the request must carry exactly one bearer token",
+            ),
+            Self::InvalidToken => {
+                row(StatusCode::UNAUTHORIZED, Some("invalid_token"), 16, "the access token is not valid")
+            }
+            Self::InsufficientScope => row(
+                StatusCode::FORBIDDEN,
+                Some("insufficient_scope"),
+                7,
+                "the access token lacks a required scope",
+            ),
+            Self::Unavailable => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                None,
+                14,
+                "access tokens cannot be verified at the moment",
+            ),
+            Self::Wiring => {
+                row(StatusCode::INTERNAL_SERVER_ERROR, None, 13, "no BearerAuthLayer around this handler")
+            }
+        }
+    }
+}
+
+impl Rejection {
+    pub(crate) fn new(kind: RejectionKind) -> Self {
+        Self { kind, token_error: None, scope: None, retry_after: None }
+    }
+
+    pub(crate) fn unavailable(retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(RejectionKind::Unavailable) }
+    }
+
+    pub(crate) fn with_scope(self, scope: Option<Arc<str>>) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// What is wrong with the token, for an [`InvalidToken`](RejectionKind::InvalidToken).
+    #[must_use]
+    pub fn token_error(&self) -> Option<TokenError> {
+        self.token_error
+    }
+
+    /// The HTTP status: 400, 401, 403, 500 or 503.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.kind.row().status
+    }
+
+    /// The code of RFC 6750 §3.1: `invalid_request`, `invalid_token` or `insufficient_scope`. None when no
+    /// credentials came, and none when the fault is ours.
+    #[must_use]
+    pub fn error(&self) -> Option<&'static str> {
+        self.kind.row().error
+    }
+
+    /// The status code of gRPC.
+    #[must_use]
+    pub fn grpc_code(&self) -> u8 {
+        self.kind.row().grpc
+    }
+
+    /// A fixed phrase for people.
+    #[must_use]
+    pub fn description(&self) -> &'static str {
+        self.token_error.map_or_else(|| self.kind.row().description, TokenError::description)
+    }
+
+    /// The scopes of one token that would do, separated by spaces.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// After what time to try again, for an [`Unavailable`](RejectionKind::Unavailable).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The value for `WWW-Authenticate` (RFC 6750 §3). `None` where the fault is ours.
+    #[must_use]
+    pub fn challenge(&self) -> Option<HeaderValue> {
+        let row = self.kind.row();
+        if row.status.is_server_error() {
+            return None;
+        }
+        let mut challenge = challenge::Challenge::bearer();
+        if let Some(error) = row.error {
+            challenge =
+                challenge.parameter("error", error).parameter("error_description", self.description());
+        }
+        if let Some(scope) = self.scope() {
+            challenge = challenge.parameter("scope", scope);
+        }
+        challenge.into_header()
+    }
+
+    /// A response with this body, our status, and the headers that go with it.
+    pub fn response<B>(&self, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status();
+        if let Some(challenge) = self.challenge() {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(pause) = self.retry_after {
+            // Rounded up: a client that comes back too early would come in vain.
+            let seconds = pause.as_secs().saturating_add(u64::from(pause.subsec_nanos() > 0)).max(1);
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<TokenError> for Rejection {
+    fn from(error: TokenError) -> Self {
+        Self { token_error: Some(error), ..Self::new(RejectionKind::InvalidToken) }
+    }
+}
+
+impl From<ClaimsError> for Rejection {
+    /// A token without the claims that the handler needs is not a token for it.
+    fn from(_: ClaimsError) -> Self {
+        TokenError::MissingClaim.into()
+    }
+}
+
+impl Token {
+    /// Asks more of the token than the route did, with the same 403 and the same challenge.
+    ///
+    /// ```
+    /// use tower_bearer::{Rejection, Token, all_of};
+    ///
+    /// fn delete(token: &Token) -> Result<(), Rejection> {
+    ///     token.require(&all_of(["orders:delete"]))?;
+    ///     // …
+    ///     Ok(())
+    /// }
+    /// # let _ = delete;
+    /// ```
+    ///
+    /// # Errors
+    /// [`InsufficientScope`](RejectionKind::InsufficientScope) if the rule is not met.
+    pub fn require(&self, rule: &Rule) -> Result<(), Rejection> {
+        if rule.allows(self) {
+            return Ok(());
+        }
+        let scope = rule.sufficient_scopes().into();
+        Err(Rejection::new(RejectionKind::InsufficientScope).with_scope(Some(scope)))
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.description())
+    }
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejection")
+            .field("kind", &self.kind)
+            .field("token_error", &self.token_error)
+            .field("scope", &self.scope)
+            .field("retry_after", &self.retry_after)
+            .finish()
+    }
+}
+
+impl std::error::Error for Rejection {}

@@ -1,0 +1,177 @@
+//! [`Scope`] and [`Scopes`]: the grammar of RFC 6749 §3.3, parsed once.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// One scope: one or more of `%x21 / %x23-5B / %x5D-7E` (RFC 6749 §3.3), compared byte by byte.
+///
+/// ```
+/// use tower_bearer::Scope;
+///
+/// let scope: Scope = "orders:read".parse()?;
+/// assert_eq!(scope.as_str(), "orders:read");
+/// assert!("two words".parse::<Scope>().is_err());
+/// # Ok::<(), tower_bearer::InvalidScope>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope(Arc<str>);
+
+/// The scopes of a token, in the order in which the issuer wrote them.
+///
+/// Absent, `""` and `[]` are the same: no scope. A value that does not follow the grammar of RFC 6749 §3.3
+/// (scopes separated by exactly one space) grants nothing at all.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Scopes {
+    /// Separated by single spaces, so that a token's scopes are one allocation.
+    text: Box<str>,
+}
+
+/// The text is not a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidScope;
+
+impl Scope {
+    /// The scope as it is written in a token.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Scope {
+    type Err = InvalidScope;
+
+    fn from_str(text: &str) -> Result<Self, InvalidScope> {
+        if is_scope_token(text) { Ok(Self(text.into())) } else { Err(InvalidScope) }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl AsRef<str> for Scope {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Borrow<str> for Scope {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for InvalidScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a scope is one or more printable ASCII characters without space, quote and backslash")
+    }
+}
+
+impl std::error::Error for InvalidScope {}
+
+impl Scopes {
+    /// Reads a space-separated list. What is not well formed grants nothing.
+    pub(crate) fn from_list(text: &str) -> Self {
+        if text.split(' ').all(is_scope_token) { Self { text: text.into() } } else { Self::default() }
+    }
+
+    /// Joins single scopes. If one of them is not well formed, none is granted.
+    pub(crate) fn from_items<'a>(items: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut text = String::new();
+        for item in items {
+            if !is_scope_token(item) {
+                return Self::default();
+            }
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(item);
+        }
+        Self { text: text.into() }
+    }
+
+    /// Whether exactly this scope was granted.
+    #[must_use]
+    pub fn contains(&self, scope: &str) -> bool {
+        !scope.is_empty() && self.iter().any(|granted| granted == scope)
+    }
+
+    /// The scopes, one by one.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.text.split(' ').filter(|scope| !scope.is_empty())
+    }
+
+    /// Whether no scope was granted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn is_scope_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc6749_3_3_only_single_spaces_separate() {
+        for (text, granted) in [
+            ("", &[][..]),
+            ("a", &["a"]),
+            ("a b:c", &["a", "b:c"]),
+            ("a  b", &[]),
+            (" a", &[]),
+            ("a ", &[]),
+            ("a\tb", &[]),
+            ("a\u{a0}b", &[]),
+            ("a\"b c", &[]),
+            ("a\\ c", &[]),
+        ] {
+            assert_eq!(Scopes::from_list(text).iter().collect::<Vec<_>>(), granted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_odd_item_grants_nothing() {
+        assert!(Scopes::from_items(["a", "b"]).contains("b"));
+        for odd in ["", "x y", "é"] {
+            assert!(Scopes::from_items(["a", odd]).is_empty(), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn no_scope_is_part_of_another() {
+        let scopes = Scopes::from_list("orders:read orders");
+        assert!(scopes.contains("orders"));
+        assert!(!scopes.contains("orders:"));
+        assert!(!scopes.contains("orders:read orders"));
+        assert!(!scopes.contains(""));
+    }
+}

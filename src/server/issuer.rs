@@ -1,0 +1,261 @@
+//! [`Issuer`]: whom we trust, and what their tokens must be like.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::fetch::Fetch;
+use crate::jose::{Algorithm, AlgorithmSet, Rules, normal_type};
+use crate::keys::{Context, KeySource, Keys};
+use crate::profile::Profile;
+use crate::time::Clock;
+use crate::token::IssuerIdentity;
+
+/// The tolerance for clocks that differ, for `exp`, `nbf` and `iat` alike.
+pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(60);
+
+/// More tolerance than this is a mistake: tokens often live for no more than five minutes.
+pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// An issuer that is trusted: not a URL, but an agreement on keys, audience, algorithms and claims.
+///
+/// Keys of one issuer never verify tokens of another.
+#[must_use]
+pub struct Issuer {
+    iss: Option<String>,
+    name: String,
+    keys: Keys,
+    audience: Vec<String>,
+    any_audience: bool,
+    algorithms: Option<Vec<Algorithm>>,
+    profile: Profile,
+    leeway: Duration,
+    allow_http: bool,
+    fetch: Option<Arc<dyn Fetch>>,
+}
+
+/// An [`Issuer`] that was checked.
+pub(super) struct TrustedIssuer {
+    pub(super) identity: Arc<IssuerIdentity>,
+    pub(super) rules: Rules,
+    pub(super) profile: Profile,
+    pub(super) keys: KeySource,
+}
+
+/// What an issuer takes over from the server.
+pub(super) struct Defaults<'a> {
+    pub(super) audience: &'a str,
+    pub(super) fetch: Option<Arc<dyn Fetch>>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+}
+
+impl Issuer {
+    /// An issuer whose tokens say `iss`, compared byte by byte (RFC 8725 §3.8). Its keys are discovered unless
+    /// [`keys`](Self::keys) says otherwise.
+    pub fn new(iss: impl Into<String>) -> Self {
+        let iss = iss.into();
+        Self { name: iss.clone(), ..Self::with(Some(iss)) }
+    }
+
+    /// A system whose tokens say no `iss`, under a name of ours. It needs [`keys`](Self::keys).
+    ///
+    /// # Security
+    /// A token without `iss` is tried with every unnamed issuer, and a token with `iss` with none of them. Two
+    /// unnamed issuers are told apart by their keys alone; narrow a layer to one of them with
+    /// [`BearerAuthLayer::issuers`](crate::BearerAuthLayer::issuers).
+    pub fn unnamed(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::with(None) }
+    }
+
+    fn with(iss: Option<String>) -> Self {
+        Self {
+            iss,
+            name: String::new(),
+            keys: Keys::discovery(),
+            audience: Vec::new(),
+            any_audience: false,
+            algorithms: None,
+            profile: Profile::default(),
+            leeway: DEFAULT_LEEWAY,
+            allow_http: false,
+            fetch: None,
+        }
+    }
+
+    /// Our label for it, in events and for [`BearerAuthLayer::issuers`](crate::BearerAuthLayer::issuers). Default:
+    /// the `iss`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Where its keys come from. Default: [`Keys::discovery`].
+    pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
+        self.keys = keys.into();
+        self
+    }
+
+    /// Expects this audience instead of the server's identifier. Called more than once, one of them must be in
+    /// `aud` (RFC 7519 §4.1.3).
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience.push(audience.into());
+        self
+    }
+
+    /// Accepts tokens for any audience, and tokens for none.
+    ///
+    /// # Security
+    /// A token that a client gave to another service can then be used here by that service (RFC 9700 §2.3).
+    /// Only for an issuer that serves nobody but us.
+    pub fn dangerous_any_audience(mut self) -> Self {
+        self.any_audience = true;
+        self
+    }
+
+    /// Accepts these algorithms only (RFC 8725 §3.1). Default: every [`Algorithm`], each with keys of its own
+    /// family.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// How its claims are to be read. Default: [`Profile::default`].
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// The values of `typ` that are accepted; replaces those of the profile given before. See [`Profile::types`].
+    pub fn types<I: IntoIterator<Item: Into<String>>>(mut self, types: I) -> Self {
+        self.profile = self.profile.types(types);
+        self
+    }
+
+    /// How far its clock and ours may differ. Default: [`DEFAULT_LEEWAY`], at most [`MAX_LEEWAY`].
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Fetches keys over plain HTTP, from this machine only.
+    ///
+    /// # Security
+    /// For an authorization server that runs beside us in a test or a demonstration. Other hosts still need https.
+    pub fn dangerous_allow_http(mut self) -> Self {
+        self.allow_http = true;
+        self
+    }
+
+    /// Fetches this issuer's keys with a client of its own, for example
+    /// [`ReqwestFetch::with_ca_pem`](crate::ReqwestFetch::with_ca_pem).
+    pub fn fetch(mut self, fetch: impl Fetch) -> Self {
+        self.fetch = Some(Arc::new(fetch));
+        self
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(super) fn needs_default_fetch(&self) -> bool {
+        self.fetch.is_none() && self.keys.are_remote()
+    }
+
+    pub(super) fn resolve(self, defaults: &Defaults<'_>) -> Result<TrustedIssuer, ConfigError> {
+        self.check()?;
+        let algorithms: AlgorithmSet = self
+            .algorithms
+            .as_ref()
+            .map_or_else(|| Algorithm::ALL.to_vec(), Clone::clone)
+            .into_iter()
+            .collect();
+        self.log_dangers();
+        let rules = Rules {
+            algorithms: self.keys.accepted(algorithms),
+            types: self.profile.accepted_types().iter().map(|typ| normal_type(typ)).collect(),
+            audience: if self.any_audience {
+                None
+            } else if self.audience.is_empty() {
+                Some(vec![defaults.audience.to_owned()])
+            } else {
+                Some(self.audience)
+            },
+            leeway: self.leeway,
+        };
+        let keys = self.keys.resolve(Context {
+            iss: self.iss.as_deref(),
+            label: &self.name,
+            algorithms,
+            allow_http: self.allow_http,
+            fetch: self.fetch.or_else(|| defaults.fetch.clone()),
+            clock: defaults.clock.clone(),
+        })?;
+        let identity = Arc::new(IssuerIdentity { name: self.name.into(), iss: self.iss.map(Into::into) });
+        Ok(TrustedIssuer { identity, rules, profile: self.profile, keys })
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |kind, message| Err(ConfigError::new(kind, message));
+        if self.iss.as_deref() == Some("") {
+            return wrong(
+                ConfigErrorKind::Issuer,
+                "iss is empty; write what the tokens say, or use an unnamed issuer for a system that writes none",
+            );
+        }
+        if self.name.is_empty() {
+            return wrong(ConfigErrorKind::Issuer, "the name is empty; write a label for this issuer");
+        }
+        if self.audience.iter().any(String::is_empty) {
+            return wrong(
+                ConfigErrorKind::Audience,
+                "an audience is empty; write what the issuer puts into aud",
+            );
+        }
+        if self.any_audience && !self.audience.is_empty() {
+            return wrong(
+                ConfigErrorKind::Audience,
+                "an audience is given and any is allowed; leave out dangerous_any_audience",
+            );
+        }
+        if self.leeway > MAX_LEEWAY {
+            return wrong(ConfigErrorKind::Leeway, "the leeway is over 300 seconds; write at most \"300s\"");
+        }
+        if self.algorithms.as_ref().is_some_and(Vec::is_empty) {
+            return wrong(
+                ConfigErrorKind::Algorithms,
+                "no algorithm would be accepted; write some such as [\"RS256\"] or leave them out",
+            );
+        }
+        if self.algorithms.is_some() && self.keys.are_shared() {
+            return wrong(
+                ConfigErrorKind::Algorithms,
+                "a shared secret goes with its own algorithms; write them in Keys::hmac only",
+            );
+        }
+        self.profile.check()
+    }
+
+    fn log_dangers(&self) {
+        let switches = [
+            (self.any_audience, "dangerous_any_audience: tokens for every audience are accepted"),
+            (self.allow_http, "dangerous_allow_http: keys may be fetched from this machine without TLS"),
+        ];
+        for (_, meaning) in switches.into_iter().filter(|(on, _)| *on) {
+            tracing::warn!(target: "tower_bearer::config", issuer = self.name, "{meaning}");
+        }
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("iss", &self.iss)
+            .field("name", &self.name)
+            .field("keys", &self.keys)
+            .field("audience", &self.audience)
+            .field("any_audience", &self.any_audience)
+            .field("algorithms", &self.algorithms)
+            .field("profile", &self.profile)
+            .field("leeway", &self.leeway)
+            .field("allow_http", &self.allow_http)
+            .finish_non_exhaustive()
+    }
+}

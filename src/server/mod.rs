@@ -1,0 +1,282 @@
+//! [`ResourceServer`]: our identifier and the issuers that we trust.
+
+mod issuer;
+mod verify;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
+use self::issuer::{Defaults, TrustedIssuer};
+pub(crate) use self::verify::{Pending, Stop, Trusted};
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::fetch::Fetch;
+use crate::jose::{self, crypto_backend};
+use crate::keys::KeySource;
+use crate::keys::remote::{Available, Ended};
+use crate::refusal::Rejection;
+use crate::time::{Clock, SystemClock};
+use crate::token::{ServerIdentity, Token};
+
+/// A resource server (RFC 6749 §1.1): it accepts access tokens of the issuers that it trusts.
+///
+/// Made once per process; cloning is cheap and shares the keys.
+///
+/// ```
+/// use tower_bearer::{BearerAuthLayer, Issuer, ResourceServer};
+///
+/// let api = ResourceServer::builder("https://api.example.com")
+///     .issuer(Issuer::new("https://id.example.com"))
+///     .build()?;
+/// let auth = BearerAuthLayer::new(api);
+/// # let _ = auth;
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct ResourceServer(pub(crate) Arc<Inner>);
+
+/// Builds a [`ResourceServer`].
+#[must_use]
+pub struct ResourceServerBuilder {
+    identifier: String,
+    issuers: Vec<Issuer>,
+    fetch: Option<Arc<dyn Fetch>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Keys of some issuers could not be had; requests with their tokens will be answered 503 until they can.
+#[derive(Debug, Clone)]
+pub struct NotReady {
+    issuers: Vec<String>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) identity: Arc<ServerIdentity>,
+    issuers: Vec<TrustedIssuer>,
+    /// From an exact `iss` to its place in `issuers`.
+    by_iss: HashMap<Box<str>, usize>,
+    clock: Arc<dyn Clock>,
+}
+
+impl ResourceServer {
+    /// Starts with our own identifier: what issuers write into `aud` for us, unless an issuer is given another
+    /// audience (RFC 8707, RFC 9068 §3).
+    pub fn builder(identifier: impl Into<String>) -> ResourceServerBuilder {
+        ResourceServerBuilder {
+            identifier: identifier.into(),
+            issuers: Vec::new(),
+            fetch: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Our identifier.
+    #[must_use]
+    pub fn identifier(&self) -> &str {
+        &self.0.identity.identifier
+    }
+
+    /// Verifies a token outside of any layer: all that [`BearerAuthLayer`](crate::BearerAuthLayer) checks, but no
+    /// rule of a route.
+    ///
+    /// # Errors
+    /// [`InvalidToken`](crate::RejectionKind::InvalidToken), or
+    /// [`Unavailable`](crate::RejectionKind::Unavailable) while there are no keys.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: a fetch of keys goes on for the others.
+    pub async fn verify(&self, token: &str) -> Result<Token, Rejection> {
+        match self.0.verify(token, &Trusted::All, None) {
+            Ok(token) => Ok(token),
+            Err(Stop::Refused(rejection)) => Err(rejection),
+            Err(Stop::Pending(pending)) => {
+                let ended = pending.ended().await;
+                self.0.verify(token, &Trusted::All, Some(ended)).map_err(Stop::into_rejection)
+            }
+        }
+    }
+
+    /// Fetches the keys of every issuer that has none yet, and waits for them. Optional: without it the first
+    /// request does.
+    ///
+    /// # Errors
+    /// If the keys of an issuer could not be had. The server is usable all the same.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: the fetches go on.
+    pub async fn warm_up(&self) -> Result<(), NotReady> {
+        // Started together, awaited one after the other.
+        let asked: Vec<_> = self.0.remote_issuers().map(|(name, keys)| (name, keys.keys())).collect();
+        let mut issuers = Vec::new();
+        for (name, available) in asked {
+            let ready = match available {
+                Available::Ready(_) => true,
+                Available::Wait(flight) => flight.ended().await == Ended::Loaded,
+                Available::Unavailable(_) => false,
+            };
+            if !ready {
+                issuers.push(name.to_owned());
+            }
+        }
+        if issuers.is_empty() { Ok(()) } else { Err(NotReady { issuers }) }
+    }
+
+    pub(crate) fn has_issuer(&self, name: &str) -> bool {
+        self.0.issuers.iter().any(|issuer| &*issuer.identity.name == name)
+    }
+}
+
+impl Inner {
+    fn remote_issuers(&self) -> impl Iterator<Item = (&str, &crate::keys::remote::RemoteKeys)> {
+        self.issuers.iter().filter_map(|issuer| match &issuer.keys {
+            KeySource::Remote(keys) => Some((&*issuer.identity.name, keys)),
+            KeySource::Fixed(_) => None,
+        })
+    }
+}
+
+impl ResourceServerBuilder {
+    /// Trusts an issuer. At least one is needed.
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// Fetches keys with this instead of [`ReqwestFetch`](crate::ReqwestFetch).
+    pub fn fetch(mut self, fetch: impl Fetch) -> Self {
+        self.fetch = Some(Arc::new(fetch));
+        self
+    }
+
+    /// Takes the time from this instead of [`SystemClock`]: for tests.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Checks everything and does no network I/O.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for whatever would not work, saying what to write instead.
+    pub fn build(self) -> Result<ResourceServer, ConfigError> {
+        if crypto_backend().is_none() {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Feature,
+                "this build verifies no signature; turn on the feature aws-lc-rs or rust-crypto",
+            ));
+        }
+        if self.identifier.is_empty() {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Resource,
+                "the resource identifier is empty; write what issuers put into aud for this server",
+            ));
+        }
+        if self.issuers.is_empty() {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Issuer,
+                "nobody is trusted; add at least one issuer",
+            ));
+        }
+        let fetch = self.default_fetch()?;
+        let defaults = Defaults { audience: &self.identifier, fetch, clock: &self.clock };
+        let mut issuers = Vec::new();
+        for (index, issuer) in self.issuers.into_iter().enumerate() {
+            let issuer = issuer.resolve(&defaults).map_err(|error| error.at(&format!("issuer[{index}]")))?;
+            issuers.push(issuer);
+        }
+        let by_iss = index(&issuers)?;
+        let identity = Arc::new(ServerIdentity { identifier: self.identifier.into() });
+        Ok(ResourceServer(Arc::new(Inner { identity, issuers, by_iss, clock: self.clock })))
+    }
+
+    /// The client for the issuers that have none of their own; none is made if none is needed.
+    fn default_fetch(&self) -> Result<Option<Arc<dyn Fetch>>, ConfigError> {
+        if let Some(fetch) = &self.fetch {
+            return Ok(Some(fetch.clone()));
+        }
+        #[cfg(feature = "reqwest")]
+        if self.issuers.iter().any(Issuer::needs_default_fetch) {
+            return Ok(Some(Arc::new(crate::fetch::ReqwestFetch::new()?)));
+        }
+        Ok(None)
+    }
+}
+
+/// Looks for issuers that could not be told apart.
+fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigError> {
+    let twice = |index: usize, what: String| {
+        Err(ConfigError::new(ConfigErrorKind::Issuer, what).at(&format!("issuer[{index}]")))
+    };
+    let mut by_iss = HashMap::new();
+    for (place, issuer) in issuers.iter().enumerate() {
+        let earlier = issuers.iter().take(place);
+        for other in earlier {
+            if other.identity.name == issuer.identity.name {
+                let name = &issuer.identity.name;
+                return twice(
+                    place,
+                    format!("the name {name:?} is taken; give each issuer a name of its own"),
+                );
+            }
+            if issuer.identity.iss.is_none() && other.identity.iss.is_none() && share_a_key(issuer, other) {
+                return twice(
+                    place,
+                    format!(
+                        "has a key of {:?}, and neither writes iss: their tokens cannot be told apart; merge them",
+                        other.identity.name
+                    ),
+                );
+            }
+        }
+        if let Some(iss) = &issuer.identity.iss
+            && by_iss.insert(iss.clone(), place).is_some()
+        {
+            return twice(place, format!("iss {iss:?} is listed twice; write each issuer once"));
+        }
+    }
+    Ok(by_iss)
+}
+
+fn share_a_key(one: &TrustedIssuer, other: &TrustedIssuer) -> bool {
+    match (&one.keys, &other.keys) {
+        (KeySource::Fixed(jose::Keys::Public(ours)), KeySource::Fixed(jose::Keys::Public(theirs))) => {
+            ours.shares_a_key_with(theirs)
+        }
+        _ => false,
+    }
+}
+
+impl NotReady {
+    /// The names of the issuers whose keys could not be had.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.issuers.iter().map(AsRef::as_ref)
+    }
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no keys yet from {}", self.issuers.join(", "))
+    }
+}
+
+impl std::error::Error for NotReady {}
+
+impl fmt::Debug for ResourceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let issuers: Vec<_> = self.0.issuers.iter().map(|issuer| &issuer.identity.name).collect();
+        f.debug_struct("ResourceServer")
+            .field("identifier", &self.identifier())
+            .field("issuers", &issuers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ResourceServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceServerBuilder")
+            .field("identifier", &self.identifier)
+            .field("issuers", &self.issuers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,134 @@
+//! Two clocks, and the time in a token.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where the time comes from.
+///
+/// Token times (`exp`, `nbf`, `iat`) are compared with the wall clock. Key ages, cooldowns and back-off use
+/// the monotonic one, so that setting the machine's clock neither keeps a withdrawn key alive nor stops a
+/// refresh.
+///
+/// # Security
+/// A wall clock that runs late keeps expired tokens alive; one that stands still keeps them alive for ever.
+pub trait Clock: Send + Sync + 'static {
+    /// The time of day, as fine as the platform gives it. Do not cut it to seconds: some issuers write the
+    /// very instant of issue into `nbf`.
+    fn now(&self) -> SystemTime;
+
+    /// A time that never goes back.
+    fn instant(&self) -> Instant;
+}
+
+/// The operating system's clocks: the default.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// Microseconds since 1970, as a NumericDate (RFC 7519 §2) may have a fraction.
+///
+/// Arithmetic saturates: 290 000 years either way are enough, and no claim can make it overflow.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Timestamp(i64);
+
+impl Timestamp {
+    pub(crate) fn from_seconds(seconds: i64) -> Option<Self> {
+        seconds.checked_mul(MICROS).map(Self)
+    }
+
+    /// The nearest microsecond; `None` for what no clock will ever show.
+    pub(crate) fn from_fractional_seconds(seconds: f64) -> Option<Self> {
+        let micros = (seconds * 1e6).round();
+        // 2^53: beyond it not every whole number of microseconds exists as a float.
+        if micros.abs() > 9_007_199_254_740_992.0 {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53, checked above")]
+        Some(Self(micros as i64))
+    }
+
+    pub(crate) fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(micros(by)))
+    }
+
+    pub(crate) fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(by)))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self(micros(after)),
+            Err(before) => Self(micros(before.duration()).saturating_neg()),
+        }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        let distance = Duration::from_micros(time.0.unsigned_abs());
+        let there =
+            if time.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+        // Every platform's clock reaches further than a token's life; the epoch is the safe answer if not.
+        there.unwrap_or(UNIX_EPOCH)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}µs", self.0)
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+const MICROS: i64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fraction_survives_to_the_microsecond() {
+        // The dates of an OroCommerce token.
+        for (seconds, micros) in [
+            (1_795_253_078.090_978, 1_795_253_078_090_978),
+            (1_795_253_078.090_979, 1_795_253_078_090_979),
+            (1_795_256_678.089_65, 1_795_256_678_089_650),
+            (-1.5, -1_500_000),
+        ] {
+            assert_eq!(Timestamp::from_fractional_seconds(seconds), Some(Timestamp(micros)), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn huge_times_are_none_and_never_overflow() {
+        assert_eq!(Timestamp::from_seconds(i64::MAX), None);
+        assert_eq!(Timestamp::from_fractional_seconds(1e300), None);
+        assert_eq!(Timestamp::from_fractional_seconds(-1e300), None);
+        assert_eq!(Timestamp(i64::MAX).plus(Duration::MAX), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(i64::MIN).minus(Duration::MAX), Timestamp(i64::MIN));
+    }
+
+    #[test]
+    fn system_time_goes_there_and_back() {
+        for time in
+            [UNIX_EPOCH + Duration::from_micros(1_795_253_078_090_979), UNIX_EPOCH - Duration::from_secs(5)]
+        {
+            assert_eq!(SystemTime::from(Timestamp::from(time)), time);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! [`Token`]: a verified access token. Holding one is proof that it was verified.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::de::DeserializeOwned;
+
+use crate::jose::Validity;
+use crate::profile::Identity;
+use crate::scope::Scopes;
+use crate::secret::Secret;
+
+/// An access token that was verified: its signature, its issuer, its audience and its times.
+///
+/// Only this crate can make one. Cloning is cheap (one reference count). It prints neither the token nor a claim.
+///
+/// Handlers find it in the request's extensions, or take it as an argument with the `axum` feature.
+///
+/// # Security
+/// `sub` and `client_id` are two name spaces: a client may be called like a user (RFC 9700 §4.15). Compare like
+/// with like, and together with the [`issuer`](Self::issuer).
+#[derive(Clone)]
+pub struct Token(Arc<Inner>);
+
+struct Inner {
+    server: Arc<ServerIdentity>,
+    issuer: Arc<IssuerIdentity>,
+    /// What was in the `Authorization` header, to see whether it still is.
+    raw: Secret<String>,
+    payload: Vec<u8>,
+    subject: Option<Box<str>>,
+    client_id: Option<Box<str>>,
+    token_id: Option<Box<str>>,
+    audience: Box<[Box<str>]>,
+    scopes: Scopes,
+    validity: Validity,
+}
+
+/// Which resource server verified a token. Compared by address: two servers with one identifier are two servers.
+#[derive(Debug)]
+pub(crate) struct ServerIdentity {
+    pub(crate) identifier: Box<str>,
+}
+
+/// An issuer as it is configured.
+#[derive(Debug)]
+pub(crate) struct IssuerIdentity {
+    /// Our label.
+    pub(crate) name: Box<str>,
+    /// What its tokens say; `None` where they say nothing.
+    pub(crate) iss: Option<Box<str>>,
+}
+
+/// The claims do not have the shape that was asked for.
+#[derive(Debug)]
+pub struct ClaimsError(serde_json::Error);
+
+impl Token {
+    /// The one place where a token is made, called when everything about it has been verified.
+    pub(crate) fn verified(
+        server: Arc<ServerIdentity>,
+        issuer: Arc<IssuerIdentity>,
+        raw: &str,
+        payload: Vec<u8>,
+        audience: Box<[Box<str>]>,
+        identity: Proven,
+        validity: Validity,
+    ) -> Self {
+        let Proven { subject, client_id, token_id, scopes } = identity;
+        let raw = Secret::new(raw.to_owned());
+        Self(Arc::new(Inner {
+            server,
+            issuer,
+            raw,
+            payload,
+            subject,
+            client_id,
+            token_id,
+            audience,
+            scopes,
+            validity,
+        }))
+    }
+
+    /// The issuer: its `iss` or, for a system that writes none, the name it was given in the configuration.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.0.issuer.iss.as_deref().unwrap_or(&self.0.issuer.name)
+    }
+
+    /// The issuer's name in the configuration; by default the same as [`issuer`](Self::issuer).
+    #[must_use]
+    pub fn issuer_name(&self) -> &str {
+        &self.0.issuer.name
+    }
+
+    /// `sub`: for whom the token speaks (RFC 7519 §4.1.2). `None` if it is absent or empty.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.0.subject.as_deref()
+    }
+
+    /// The client that got the token, from the claim that the issuer's [`Profile`](crate::Profile) names. `None`
+    /// if it is absent or empty.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        self.0.client_id.as_deref()
+    }
+
+    /// `jti`: the token's own identifier (RFC 7519 §4.1.7). `None` if it is absent or empty.
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.0.token_id.as_deref()
+    }
+
+    /// The granted scopes.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        &self.0.scopes
+    }
+
+    /// `aud`: every audience of the token, not only the one that is ours (RFC 7519 §4.1.3).
+    pub fn audience(&self) -> impl Iterator<Item = &str> {
+        self.0.audience.iter().map(AsRef::as_ref)
+    }
+
+    /// `exp`: from this moment on the token is not valid (RFC 7519 §4.1.4). The layer allows a little more, the
+    /// issuer's leeway.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.0.validity.expires_at.into()
+    }
+
+    /// `nbf`: before this moment the token was not valid (RFC 7519 §4.1.5).
+    #[must_use]
+    pub fn not_before(&self) -> Option<SystemTime> {
+        self.0.validity.not_before.map(Into::into)
+    }
+
+    /// `iat`: when it was issued (RFC 7519 §4.1.6).
+    #[must_use]
+    pub fn issued_at(&self) -> Option<SystemTime> {
+        self.0.validity.issued_at.map(Into::into)
+    }
+
+    /// The claims, as a type of yours.
+    ///
+    /// ```
+    /// # use tower_bearer::testing::Idp;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let idp = Idp::new("https://id.example.com");
+    /// # let api = idp.resource_server("https://api.example.com");
+    /// # let raw = idp.token("https://api.example.com").claim("tenant", "blue").sign();
+    /// # let token = api.verify(&raw).await?;
+    /// #[derive(serde::Deserialize)]
+    /// struct Tenancy {
+    ///     tenant: String,
+    /// }
+    ///
+    /// let Tenancy { tenant } = token.claims()?;
+    /// assert_eq!(tenant, "blue");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If a claim is missing that `T` needs or has another type.
+    pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
+        serde_json::from_slice(&self.0.payload).map_err(ClaimsError)
+    }
+
+    pub(crate) fn was_verified_by(&self, server: &Arc<ServerIdentity>) -> bool {
+        Arc::ptr_eq(&self.0.server, server)
+    }
+
+    pub(crate) fn is(&self, raw: &str) -> bool {
+        self.0.raw.expose() == raw
+    }
+}
+
+/// An [`Identity`] that has stopped borrowing.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    subject: Option<Box<str>>,
+    client_id: Option<Box<str>>,
+    token_id: Option<Box<str>>,
+    scopes: Scopes,
+}
+
+impl From<Identity<'_>> for Proven {
+    fn from(identity: Identity<'_>) -> Self {
+        Self {
+            subject: identity.subject.map(Into::into),
+            client_id: identity.client_id.map(Into::into),
+            token_id: identity.token_id.map(Into::into),
+            scopes: identity.scopes,
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("issuer", &self.issuer_name()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for ClaimsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the claims of the access token do not have the expected shape")
+    }
+}
+
+impl std::error::Error for ClaimsError {
+    /// The parser's words, which may quote a claim: for the operator, not for the client.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
