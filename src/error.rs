@@ -55,6 +55,15 @@ impl ConfigError {
         self
     }
 
+    /// Calls the last part of the path by the name that it has in a settings file.
+    #[cfg(feature = "settings")]
+    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
+        if let Some(place) = self.path.strip_suffix(from) {
+            self.path = format!("{place}{to}");
+        }
+        self
+    }
+
     pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self

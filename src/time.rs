@@ -1,6 +1,7 @@
 //! Two clocks, and the time in a token.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the time comes from.
@@ -18,6 +19,16 @@ pub trait Clock: Send + Sync + 'static {
 
     /// A time that never goes back.
     fn instant(&self) -> Instant;
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> SystemTime {
+        (**self).now()
+    }
+
+    fn instant(&self) -> Instant {
+        (**self).instant()
+    }
 }
 
 /// The operating system's clocks: the default.

@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,6 +41,12 @@ pub const MAX_RESPONSE_LENGTH: usize = 256 * 1024;
 pub trait Fetch: Send + Sync + 'static {
     /// Gets `request.url()`. An answer of any status is `Ok`.
     fn fetch(&self, request: FetchRequest) -> FetchFuture;
+}
+
+impl<F: Fetch + ?Sized> Fetch for Arc<F> {
+    fn fetch(&self, request: FetchRequest) -> FetchFuture {
+        (**self).fetch(request)
+    }
 }
 
 /// What [`Fetch::fetch`] returns.

@@ -187,50 +187,64 @@ impl Issuer {
             allow_http: self.allow_http,
             fetch: self.fetch.or_else(|| defaults.fetch.clone()),
             clock: defaults.clock.clone(),
-        })?;
+        });
+        let keys = keys.map_err(|error| error.at("keys"))?;
         let identity = Arc::new(IssuerIdentity { name: self.name.into(), iss: self.iss.map(Into::into) });
         Ok(TrustedIssuer { identity, rules, profile: self.profile, keys })
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |kind, message| Err(ConfigError::new(kind, message));
+        let wrong = |kind, setting, message| Err(ConfigError::new(kind, message).at(setting));
         if self.iss.as_deref() == Some("") {
             return wrong(
                 ConfigErrorKind::Issuer,
+                "iss",
                 "iss is empty; write what the tokens say, or use an unnamed issuer for a system that writes none",
             );
         }
         if self.name.is_empty() {
-            return wrong(ConfigErrorKind::Issuer, "the name is empty; write a label for this issuer");
+            return wrong(
+                ConfigErrorKind::Issuer,
+                "name",
+                "the name is empty; write a label for this issuer",
+            );
         }
         if self.audience.iter().any(String::is_empty) {
             return wrong(
                 ConfigErrorKind::Audience,
+                "audience",
                 "an audience is empty; write what the issuer puts into aud",
             );
         }
         if self.any_audience && !self.audience.is_empty() {
             return wrong(
                 ConfigErrorKind::Audience,
+                "audience",
                 "an audience is given and any is allowed; leave out dangerous_any_audience",
             );
         }
         if self.leeway > MAX_LEEWAY {
-            return wrong(ConfigErrorKind::Leeway, "the leeway is over 300 seconds; write at most \"300s\"");
+            return wrong(
+                ConfigErrorKind::Leeway,
+                "leeway",
+                "the leeway is over 300 seconds; write at most \"300s\"",
+            );
         }
         if self.algorithms.as_ref().is_some_and(Vec::is_empty) {
             return wrong(
                 ConfigErrorKind::Algorithms,
+                "algorithms",
                 "no algorithm would be accepted; write some such as [\"RS256\"] or leave them out",
             );
         }
         if self.algorithms.is_some() && self.keys.are_shared() {
             return wrong(
                 ConfigErrorKind::Algorithms,
+                "algorithms",
                 "a shared secret goes with its own algorithms; write them in Keys::hmac only",
             );
         }
-        self.profile.check()
+        self.profile.check().map_err(|error| error.at("types"))
     }
 
     fn log_dangers(&self) {

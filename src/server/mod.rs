@@ -170,7 +170,8 @@ impl ResourceServerBuilder {
             return Err(ConfigError::new(
                 ConfigErrorKind::Resource,
                 "the resource identifier is empty; write what issuers put into aud for this server",
-            ));
+            )
+            .at("resource"));
         }
         if self.issuers.is_empty() {
             return Err(ConfigError::new(
@@ -205,34 +206,36 @@ impl ResourceServerBuilder {
 
 /// Looks for issuers that could not be told apart.
 fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigError> {
-    let twice = |index: usize, what: String| {
-        Err(ConfigError::new(ConfigErrorKind::Issuer, what).at(&format!("issuer[{index}]")))
+    let twice = |index: usize, setting, what: String| {
+        Err(ConfigError::new(ConfigErrorKind::Issuer, what).at(setting).at(&format!("issuer[{index}]")))
     };
     let mut by_iss = HashMap::new();
     for (place, issuer) in issuers.iter().enumerate() {
+        if let Some(iss) = &issuer.identity.iss
+            && by_iss.insert(iss.clone(), place).is_some()
+        {
+            return twice(place, "iss", format!("iss {iss:?} is listed twice; write each issuer once"));
+        }
         let earlier = issuers.iter().take(place);
         for other in earlier {
             if other.identity.name == issuer.identity.name {
                 let name = &issuer.identity.name;
                 return twice(
                     place,
+                    "name",
                     format!("the name {name:?} is taken; give each issuer a name of its own"),
                 );
             }
             if issuer.identity.iss.is_none() && other.identity.iss.is_none() && share_a_key(issuer, other) {
                 return twice(
                     place,
+                    "keys",
                     format!(
                         "has a key of {:?}, and neither writes iss: their tokens cannot be told apart; merge them",
                         other.identity.name
                     ),
                 );
             }
-        }
-        if let Some(iss) = &issuer.identity.iss
-            && by_iss.insert(iss.clone(), place).is_some()
-        {
-            return twice(place, format!("iss {iss:?} is listed twice; write each issuer once"));
         }
     }
     Ok(by_iss)

@@ -1,0 +1,83 @@
+//! Everything in one process: an authorization server, a protected API, and what to try.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::Router;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tower_bearer::testing::{AuthorizationServer, Idp, random_hex};
+use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ProblemJson, ResourceServer, Token, any_of};
+
+use crate::{Error, bind, ready, serve};
+
+const API: &str = "https://api.example.com";
+
+pub(crate) async fn run() -> Result<(), Error> {
+    let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let issuer_listener = bind(free_port).await?;
+    let issuer = format!("http://{}", issuer_listener.local_addr()?);
+    let secret = random_hex(16);
+    tokio::spawn(authorization_server(issuer_listener, issuer.clone(), secret.clone()));
+
+    // The demonstration's issuer has no TLS; it cannot be reached from another machine.
+    let api = ResourceServer::builder(API).issuer(Issuer::new(&issuer).dangerous_allow_http()).build()?;
+    let listener = bind(free_port).await?;
+    ready(&listener)?;
+    print_what_to_try(&issuer, &format!("http://{}", listener.local_addr()?), &secret);
+    serve(listener, orders(api)).await
+}
+
+/// The API: every route needs a token, some need a scope, and one is public.
+fn orders(api: ResourceServer) -> Router {
+    let auth = BearerAuthLayer::new(api).respond_with(ProblemJson::default());
+    Router::new()
+        .route("/orders", get(list).layer(auth.scopes(["orders:read"])))
+        .route("/orders", post(create).layer(auth.scopes(["orders:write"])))
+        .route("/reports", get(report).layer(auth.require(any_of(["reports", "admin"]))))
+        .layer(auth)
+        .route("/healthz", get(|| async { "ok\n" }))
+}
+
+async fn list(token: Token) -> String {
+    format!("orders for {}\n", token.client_id().unwrap_or("-"))
+}
+
+async fn create(token: Token) -> String {
+    format!("created by {}\n", token.client_id().unwrap_or("-"))
+}
+
+async fn report(token: Token) -> String {
+    format!("report for {}, who has: {}\n", token.client_id().unwrap_or("-"), token.scopes())
+}
+
+async fn authorization_server(listener: TcpListener, issuer: String, secret: String) {
+    let idp = Idp::with_algorithms(issuer, [Algorithm::ES256]);
+    let server = AuthorizationServer::new(idp, API).client("demo", &secret, ["orders:read", "orders:write"]);
+    if let Err(error) = axum::serve(listener, Router::new().fallback_service(server)).await {
+        eprintln!("the authorization server stopped: {error}");
+    }
+}
+
+fn print_what_to_try(issuer: &str, api: &str, secret: &str) {
+    println!(
+        r#"
+The API is at {api}, its authorization server at {issuer}. In another terminal:
+
+# A token with one scope, by the client credentials grant.
+TOKEN=$(curl -s -u demo:{secret} -d grant_type=client_credentials -d scope=orders:read {issuer}/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+
+# 200: the token has the scope.
+curl -i -H "Authorization: Bearer $TOKEN" {api}/orders
+
+# 401: no token.
+curl -i {api}/orders
+
+# 403: the token lacks orders:write.
+curl -i -X POST -H "Authorization: Bearer $TOKEN" {api}/orders
+
+# 200: public.
+curl -i {api}/healthz
+
+Ctrl-C stops both."#
+    );
+}
