@@ -155,10 +155,48 @@ fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     if !odd(&n) {
         return Err("the RSA modulus is even");
     }
+    if has_roca_fingerprint(&n) {
+        return Err("the RSA modulus has the fingerprint of ROCA");
+    }
     if !odd(&e) || !matches!(bits(&e), Some(2..=33)) {
         return Err("the RSA exponent is not an odd number from 3 to 2^33");
     }
     Ok(Material::Rsa { n, e })
+}
+
+/// ROCA (CVE-2017-15361; Nemec et al., "The Return of Coppersmith's Attack", CCS 2017): the library of a maker of
+/// smart cards chose primes of the form `k * M + (65537^a mod M)`, where M is a product of small primes. Such a
+/// modulus can be factored, and is known by this: modulo each of those primes it is a power of 65537.
+///
+/// One sound modulus in 240 million looks like that by chance and is refused with them.
+fn has_roca_fingerprint(n: &[u8]) -> bool {
+    ROCA_PRIMES.into_iter().all(|prime| is_power_of_65537(remainder(n, prime), prime))
+}
+
+/// The primes in the M of every size of key modulo which 65537 has not all powers. The others up to 167 would tell
+/// nothing.
+const ROCA_PRIMES: [u32; 17] = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
+
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a remainder is below the prime, and no prime is above 157"
+)]
+fn remainder(number: &[u8], prime: u32) -> u32 {
+    number.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime)
+}
+
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "a remainder is below the prime, and no prime is above 157"
+)]
+fn is_power_of_65537(residue: u32, prime: u32) -> bool {
+    // The powers come round in fewer than `prime` steps (Fermat).
+    (1..prime)
+        .scan(1, |power, _| {
+            *power = *power * 65_537 % prime;
+            Some(*power)
+        })
+        .any(|power| power == residue)
 }
 
 fn ec(crv: Option<&str>, x: &[u8], y: &[u8]) -> Result<Material, Reason> {
@@ -253,3 +291,60 @@ const SMALL_ORDER: [[u8; 32]; 5] = [
         0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
     ],
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Big-endian; to multiply by 65537 is to add the number to itself, two bytes further up.
+    fn times_65537(number: &[u8]) -> Vec<u8> {
+        let low = [&[0, 0], number].concat();
+        let high = [number, &[0, 0]].concat();
+        let mut carry = 0;
+        let mut sum: Vec<u8> = low
+            .iter()
+            .zip(&high)
+            .rev()
+            .map(|(a, b)| {
+                let [.., above, digit] = (u32::from(*a) + u32::from(*b) + carry).to_be_bytes();
+                carry = u32::from(above);
+                digit
+            })
+            .collect();
+        sum.push(u8::try_from(carry).unwrap());
+        sum.reverse();
+        let zeros = sum.iter().take_while(|digit| **digit == 0).count();
+        sum.split_off(zeros)
+    }
+
+    #[test]
+    fn cve_2017_15361_a_modulus_with_the_fingerprint_of_roca_is_refused() {
+        let mut n = vec![1];
+        for _ in 0..128 {
+            n = times_65537(&n);
+            assert!(has_roca_fingerprint(&n));
+        }
+        assert_eq!(bits(&n), Some(2049));
+        assert_eq!(rsa(n.clone(), vec![3]), Err("the RSA modulus has the fingerprint of ROCA"));
+
+        // The same but for a bit is only a number.
+        *n.last_mut().unwrap() ^= 2;
+        assert!(!has_roca_fingerprint(&n));
+        assert!(rsa(n, vec![3]).is_ok());
+    }
+
+    #[test]
+    fn the_primes_of_the_fingerprint_are_those_that_tell_something() {
+        let is_prime = |number: &u32| (2..*number).all(|divisor| number % divisor != 0);
+        let tells = |prime: &u32| (1..*prime).any(|residue| !is_power_of_65537(residue, *prime));
+        assert!((3..=167).filter(is_prime).filter(tells).eq(ROCA_PRIMES));
+    }
+
+    #[test]
+    fn remainders_of_big_endian_numbers() {
+        assert_eq!(remainder(&[], 11), 0);
+        assert_eq!(remainder(&[10], 11), 10);
+        // 2^16 = 5957 * 11 + 9.
+        assert_eq!(remainder(&[1, 0, 0], 11), 9);
+    }
+}

@@ -12,7 +12,7 @@ mod json;
 mod jwk;
 mod keyset;
 #[cfg(test)]
-mod wycheproof;
+mod vectors;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,667 @@
+#!/usr/bin/env python3
+"""Runs real authorization servers against the example server and checks every answer over HTTP.
+
+    python3 tests/interop/run.py [PART...]          # no PART: all of them, see PARTS at the end
+
+It needs Python 3.11, cargo, node with npm, and the folder with the servers' launchers. The servers are installed once
+into target/interop and used again until package.json or requirements.txt changes. Everything is on loopback.
+
+    TOWER_BEARER_IDP      the folder with the launchers; default: shared/idp beside the project
+    TOWER_BEARER_REQUIRE  a comma-separated list; with `interop` in it, a part that cannot run is a failure
+    INTEROP_CARGO_ARGS    more arguments for `cargo build`, for example
+                          "--no-default-features --features rust-crypto,reqwest,axum"
+    CARGO, CARGO_TARGET_DIR   as cargo itself understands them
+
+Output: a line `ok NAME` or `FAILED NAME: what` per check, `skipped: interop NAME (why)` for a part that cannot run,
+and the closing line `interop: N passed, N failed, N skipped`. Exit code 1 if anything failed.
+
+To add an authorization server, write one function that takes a `Run`, and put it into PARTS. What every server has to
+pass is in `core`, `expiry`, `rotation` and `retirement`.
+"""
+
+import base64
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlencode, urlsplit
+
+PROJECT = Path(__file__).resolve().parents[2]
+CACHE = PROJECT / "target" / "interop"
+
+BUILD_TIMEOUT = 1800
+INSTALL_TIMEOUT = 300
+START_TIMEOUT = 30
+# A first request may wait for discovery and keys at their slowest, and that is 10 s in the server.
+HTTP_TIMEOUT = 20
+STOP_TIMEOUT = 5
+
+RESOURCE = "https://api.example.com"
+ROUTES = [
+    {"method": "GET", "path": "/read", "scopes": ["read"]},
+    {"method": "GET", "path": "/admin", "scopes": ["admin"]},
+    {"method": "GET", "path": "/any", "any_scopes": ["write", "admin"]},
+    {"method": "GET", "path": "/open", "optional": True},
+    {"method": "GET", "path": "/public", "public": True},
+]
+ANONYMOUS = {"anonymous": True}
+
+
+class Skip(Exception):
+    """A part cannot run here, and that is nobody's fault."""
+
+
+class Checks:
+    """Counts, and says at once what became of each check."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def that(self, name, fault):
+        """A check has no fault (None or an empty list), or it says which."""
+        faults = [fault] if isinstance(fault, str) else list(fault or [])
+        if faults:
+            self.failed += 1
+            say(f"FAILED {name}: {'; '.join(faults)}")
+        else:
+            self.passed += 1
+            say(f"ok {name}")
+
+    def same(self, name, got, wanted):
+        self.that(name, differs("got", got, wanted))
+
+    def skip(self, name, why):
+        if "interop" in re.split(r"[,\s]+", os.environ.get("TOWER_BEARER_REQUIRE", "")):
+            self.failed += 1
+            say(f"FAILED interop {name}: must not be skipped ({why})")
+        else:
+            self.skipped += 1
+            say(f"skipped: interop {name} ({why})")
+
+
+def say(line):
+    print(line, flush=True)
+
+
+def differs(what, got, wanted):
+    # As JSON, because in Python 1 == 1.0 == True.
+    got, wanted = (json.dumps(value, sort_keys=True) for value in (got, wanted))
+    return [] if got == wanted else [f"{what} is {got}, not {wanted}"]
+
+
+# --- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: list
+    body: bytes
+
+    def all(self, name):
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def json(self):
+        return json.loads(self.body)
+
+    def __str__(self):
+        shown = [f"{name}: {value}" for name in ("www-authenticate", "retry-after") for value in self.all(name)]
+        return " | ".join([f"answer {self.status}", *shown, self.body[:300].decode(errors="replace")])
+
+
+def request(method, url, headers=(), body=None):
+    """One request on a connection of its own. No proxy, no redirect, no retry, no other machine."""
+    parts = urlsplit(url)
+    assert parts.scheme == "http" and parts.hostname == "127.0.0.1", f"{url} is not on loopback"
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=HTTP_TIMEOUT)
+    try:
+        # Line by line: a dictionary of headers could not hold two of a name.
+        connection.putrequest(method, parts.path + (f"?{parts.query}" if parts.query else ""))
+        for name, value in [*headers, ("Connection", "close")]:
+            connection.putheader(name, value)
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        response = connection.getresponse()
+        return Answer(response.status, response.getheaders(), response.read())
+    finally:
+        connection.close()
+
+
+def challenge(answer):
+    """The parameters of the one `Bearer` challenge, which must be written as RFC 6750 section 3 shows it."""
+    values = answer.all("www-authenticate")
+    if len(values) != 1:
+        raise ValueError(f"{len(values)} WWW-Authenticate lines")
+    parameter = r'[a-z_]+="(?:[^"\\]|\\.)*"'
+    if not re.fullmatch(rf"Bearer(?: {parameter}(?:, {parameter})*)?", values[0]):
+        raise ValueError(f"challenge {values[0]!r}")
+    found = re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', values[0])
+    if len(dict(found)) != len(found):
+        raise ValueError(f"a parameter twice in {values[0]!r}")
+    return dict(found)
+
+
+def refused(answer, status, error=None, scope=()):
+    """What is wrong with a refusal. `scope`: the values of which the challenge must have one."""
+    faults = differs("status", answer.status, status)
+    try:
+        parameters = challenge(answer)
+        faults += differs("error", parameters.get("error"), error)
+        if scope and parameters.get("scope") not in scope:
+            faults.append(f"scope is {parameters.get('scope')!r}, not one of {list(scope)}")
+    except ValueError as wrong:
+        faults.append(str(wrong))
+    return [*faults, str(answer)] if faults else []
+
+
+def bad_token(answer):
+    return refused(answer, 401, "invalid_token")
+
+
+def status(answer, wanted):
+    faults = differs("status", answer.status, wanted)
+    return [*faults, str(answer)] if faults else []
+
+
+def anonymous(answer):
+    return status(answer, 200) or differs("body", answer.json(), ANONYMOUS)
+
+
+# --- Tokens ----------------------------------------------------------------------------------------------------------
+
+
+def decode(segment):
+    return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+
+
+def encode(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@dataclass
+class Token:
+    text: str
+    client: str
+    scopes: list
+    header: dict = field(init=False)
+    claims: dict = field(init=False)
+
+    def __post_init__(self):
+        header, claims, _ = self.text.split(".")
+        self.header, self.claims = json.loads(decode(header)), json.loads(decode(claims))
+
+    def changed(self):
+        """This token with one byte of each segment changed, so that each stays well-formed JSON where it was."""
+        segments = [bytearray(decode(segment)) for segment in self.text.split(".")]
+        jti = self.claims["jti"].encode()
+        places = {
+            # The last character of the last string: the kid's, or the algorithm's where there is no kid.
+            "header": (0, len(segments[0]) - 3),
+            # Only the signature can tell that the jti is another.
+            "payload": (1, segments[1].index(jti) + len(jti) - 1),
+            "signature": (2, len(segments[2]) // 2),
+        }
+        for name, (segment, place) in places.items():
+            copy = [bytearray(data) for data in segments]
+            copy[segment][place] ^= 1
+            yield name, ".".join(map(encode, copy))
+
+
+# --- Processes -------------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A child process that says `READY <url>` on its first line. Ends with its `with` block."""
+
+    def __init__(self, name, command, logs, cwd=None, env=None, stop=signal.SIGTERM):
+        self.name, self.command, self.cwd, self.stop = name, command, cwd, stop
+        self.env = {**os.environ, **(env or {})}
+        # Files, because a pipe that nobody empties would stop the server.
+        self.out, self.err = (logs / f"{name}.{stream}" for stream in ("out", "err"))
+        self.exit_code = None
+
+    def __enter__(self):
+        with open(self.out, "wb") as out, open(self.err, "wb") as err:
+            self.process = subprocess.Popen(
+                self.command, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            )
+        try:
+            self.url = self._ready()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self._end()
+
+    def _ready(self):
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            # Asked before reading, so that the last words of a process that has ended are read.
+            ended = self.process.poll()
+            first, newline, _ = self.out.read_text().partition("\n")
+            if newline:
+                ready = re.fullmatch(r"READY (http://127\.0\.0\.1:\d+)", first)
+                if not ready:
+                    raise RuntimeError(f"{self.name}: the first line is {first!r}")
+                return ready[1]
+            if ended is not None:
+                raise RuntimeError(f"{self.name} ended with code {ended}: {self.err.read_text()[-500:].strip()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} was not ready after {START_TIMEOUT} s")
+            time.sleep(0.05)
+
+    def _end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(self.stop)
+        try:
+            self.exit_code = self.process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.exit_code = self.process.wait()
+
+
+class Api(Server):
+    """The example server."""
+
+    def get(self, path, *tokens, scheme="Bearer", method="GET"):
+        headers = [("Authorization", f"{scheme} {getattr(token, 'text', token)}") for token in tokens]
+        return request(method, self.url + path, headers)
+
+
+class Peer(Server):
+    """An authorization server."""
+
+    def token(self, client, scope, **form):
+        """By the client credentials grant. The client's name says how it authenticates itself."""
+        form = {"grant_type": "client_credentials", "scope": scope, **form}
+        headers = [("Content-Type", "application/x-www-form-urlencoded")]
+        secret = f"{client}-secret"
+        if client.startswith("basic"):
+            # RFC 6749 section 2.3.1: encoded as a form first.
+            pair = f"{quote(client)}:{quote(secret)}".encode()
+            headers.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
+        else:
+            form |= {"client_id": client, "client_secret": secret}
+        answer = request("POST", self.url + "/token", headers, urlencode(form).encode())
+        if answer.status != 200:
+            raise RuntimeError(f"{self.name} gave {client} no token: {answer}")
+        body = answer.json()
+        if body["token_type"].lower() != "bearer":
+            raise RuntimeError(f"{self.name} gave {client} a token of type {body['token_type']!r}")
+        return Token(body["access_token"], client, scope.split())
+
+    def control(self, what):
+        answer = request("POST", f"{self.url}/_ctl/{what}", body=b"")
+        if answer.status != 200:
+            raise RuntimeError(f"{self.name}: /_ctl/{what}: {answer}")
+        return answer.json()
+
+
+def toml(listen="127.0.0.1:0", resource=RESOURCE, issuers=(), routes=()):
+    """A settings file. JSON's strings, lists of them, and booleans are TOML's too."""
+    lines = [f"listen = {json.dumps(listen)}", f"resource = {json.dumps(resource)}"]
+    for table, entries in (("issuer", issuers), ("route", routes)):
+        for entry in entries:
+            lines += ["", f"[[{table}]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Run:
+    """What a part is given."""
+
+    checks: Checks
+    binary: Path
+    logs: Path
+    count: int = 0
+
+    @contextlib.contextmanager
+    def api(self, name, peer, **issuer):
+        """A fresh example server that trusts this authorization server, and knows no key yet."""
+        self.count += 1
+        name = f"{name} server {self.count}"
+        settings = self.logs / f"{name}.toml"
+        trusted = {"iss": peer.url, "dangerous_allow_http": True, **issuer}
+        settings.write_text(toml(issuers=[trusted], routes=ROUTES))
+        with Api(name, [self.binary, "--settings", settings], self.logs, stop=signal.SIGINT) as api:
+            yield api
+        self.checks.same(f"{name}: ends on ctrl-c", api.exit_code, 0)
+
+    def peer(self, name, command, cwd, **env):
+        # An empty variable is as good as none, and keeps out what happens to be set around us.
+        clean = {"PORT": "0", "ISSUER_PATH": "", "AUD": "", "KID": "1"}
+        return Peer(name, command, self.logs, cwd=cwd, env={**clean, **env})
+
+
+# --- What every authorization server has to pass ---------------------------------------------------------------------
+
+
+def identity(answer, token, issuer, audience):
+    """What is wrong with the answer of a protected route to this token."""
+    if answer.status != 200:
+        return status(answer, 200)
+    body = answer.json()
+    if isinstance(body.get("scopes"), list):
+        body["scopes"].sort()
+    wanted = {
+        "issuer": issuer,
+        "subject": token.client,
+        "client_id": token.client,
+        "scopes": sorted(token.scopes),
+        "audience": [audience],
+        "expires_at": token.claims["exp"],
+        "token_id": token.claims["jti"],
+        "claims": token.claims,
+    }
+    faults = differs("members", sorted(body), sorted(wanted))
+    return faults + [fault for key in wanted for fault in differs(key, body.get(key), wanted[key])]
+
+
+def core(run, name, api, peer, audience, **form):
+    """Everything about good tokens of one kind, and about what is refused next to them."""
+
+    def check(what, fault):
+        run.checks.that(f"{name}: {what}", fault)
+
+    read = peer.token("post-client", "read", **form)
+    for client in ("post-client", "basic-client"):
+        for scope in ("read", "read admin"):
+            token = peer.token(client, scope, **form)
+            check(f"{client} with {scope!r} on /read", identity(api.get("/read", token), token, peer.url, audience))
+    admin = peer.token("basic-client", "admin", **form)
+    check("admin on /admin", identity(api.get("/admin", admin), admin, peer.url, audience))
+    check("admin on /any", identity(api.get("/any", admin), admin, peer.url, audience))
+    check("a token on /open", identity(api.get("/open", read), read, peer.url, audience))
+    check("the scheme in lower case", identity(api.get("/read", read, scheme="bearer"), read, peer.url, audience))
+    check("HEAD follows GET", status(api.get("/read", read, method="HEAD"), 200))
+
+    check("read on /admin", refused(api.get("/admin", read), 403, "insufficient_scope", ["admin"]))
+    some = ["write", "admin", "write admin"]
+    check("read on /any", refused(api.get("/any", read), 403, "insufficient_scope", some))
+
+    check("no token on /read", refused(api.get("/read"), 401))
+    check("no token on /open", anonymous(api.get("/open")))
+    check("no token on /public", anonymous(api.get("/public")))
+    check("another scheme on /read", refused(api.get("/read", "dTpw", scheme="Basic"), 401))
+    for segment, changed in read.changed():
+        check(f"one byte of the {segment} changed", bad_token(api.get("/read", changed)))
+        check(f"one byte of the {segment} changed, on /open", bad_token(api.get("/open", changed)))
+        check(f"one byte of the {segment} changed, on /public", anonymous(api.get("/public", changed)))
+    check("two Authorization lines", refused(api.get("/read", read, read), 400, "invalid_request"))
+
+    check("an unknown path with a token", status(api.get("/nowhere", read), 404))
+    check("an unknown path without one", refused(api.get("/nowhere"), 401))
+    check("another method with a token", status(api.get("/read", read, method="POST"), 405))
+    check("another method without one", refused(api.get("/read", method="POST"), 401))
+
+
+def expiry(run, name, peer, kinds, **issuer):
+    """`kinds`: by name, the form fields of a token request."""
+    with run.api(name, peer, leeway="0s", **issuer) as api:
+        # The keys are loaded first, so that the short lives are not spent on waiting for them.
+        kind = next(iter(kinds.values()))
+        run.checks.that(f"{name}: no leeway", status(api.get("/read", peer.token("post-client", "read", **kind)), 200))
+        for kind, form in kinds.items():
+            token = peer.token("post-client", "read", ttl="3", **form)
+            run.checks.that(f"{name}: {kind} before its expiry", status(api.get("/read", token), 200))
+            time.sleep(min(max(token.claims["exp"] - time.time(), 0) + 0.05, 5))
+            run.checks.that(f"{name}: {kind} after its expiry", bad_token(api.get("/read", token)))
+
+
+def rotation(run, name, peer, kinds, fetches=None, **issuer):
+    """New keys are found by the first request that needs them. `fetches` tells how often keys were fetched."""
+    with run.api(name, peer, **issuer) as api:
+        old = {kind: peer.token("post-client", "read", **form) for kind, form in kinds.items()}
+        for kind, token in old.items():
+            run.checks.that(f"{name}: {kind} before the rotation", status(api.get("/read", token), 200))
+        peer.control("rotate")
+        new = {kind: peer.token("basic-client", "read", **form) for kind, form in kinds.items()}
+        before = fetches() if fetches else None
+        for kind, token in new.items():
+            if token.header.get("kid"):
+                kids = old[kind].header["kid"], token.header["kid"]
+                run.checks.that(f"{name}: {kind} has a new kid", "it is the old one" if kids[0] == kids[1] else None)
+            answer = api.get("/read", token)
+            run.checks.that(f"{name}: {kind} by the new key, in the first request", status(answer, 200))
+        for kind, token in old.items():
+            run.checks.that(f"{name}: {kind} by the old key", status(api.get("/read", token), 200))
+        if fetches:
+            grown = fetches() - before
+            run.checks.same(f"{name}: {grown} fetch of the keys for {len(kinds)} new keys", grown, 1)
+
+
+def retirement(run, name, peer, kinds, **issuer):
+    """A key that is no longer published is worth nothing to a server that never saw it."""
+    old = {kind: peer.token("post-client", "read", **form) for kind, form in kinds.items()}
+    peer.control("rotate")
+    peer.control("retire")
+    with run.api(name, peer, **issuer) as api:
+        for kind, token in old.items():
+            run.checks.that(f"{name}: {kind} by the retired key", bad_token(api.get("/read", token)))
+        for kind, form in kinds.items():
+            token = peer.token("post-client", "read", **form)
+            run.checks.that(f"{name}: {kind} by the new key", status(api.get("/read", token), 200))
+
+
+# --- The authorization servers ---------------------------------------------------------------------------------------
+
+
+def oidc_provider(run):
+    node, folder = install_node(), npm_packages()
+    algorithms = {
+        "RS256": "urn:api:rs256", "PS256": "urn:api:ps256", "ES256": "urn:api:es256", "EdDSA": "urn:api:eddsa",
+    }  # fmt: skip
+    kinds = {algorithm: {"resource": resource} for algorithm, resource in algorithms.items()}
+    issuer = {"audience": list(algorithms.values())}
+
+    with run.peer("oidc-provider", [node, "oidc-provider.mjs"], folder) as peer:
+        name = peer.name
+
+        def fetches():
+            return request("GET", peer.url + "/_ctl/stats").json()["stats"].get("/jwks", 0)
+
+        with run.api(name, peer, **issuer) as api:
+            for algorithm, audience in algorithms.items():
+                token = peer.token("post-client", "read", resource=audience)
+                run.checks.same(f"{name}: {algorithm} signs", token.header["alg"], algorithm)
+                core(run, f"{name} {algorithm}", api, peer, audience, resource=audience)
+            other = peer.token("post-client", "read", resource="urn:api:ids")
+            run.checks.that(f"{name}: a token for another audience", bad_token(api.get("/read", other)))
+        expiry(run, f"{name} expiry", peer, kinds, **issuer)
+        rotation(run, f"{name} rotation", peer, kinds, fetches, **issuer)
+        retirement(run, f"{name} retirement", peer, kinds, **issuer)
+        outage(run, f"{name} outage", peer, kinds["ES256"], **issuer)
+
+
+def outage(run, name, peer, form, **issuer):
+    """No keys at the first request, which is our fault and not the client's; then they come back."""
+    token = peer.token("post-client", "read", **form)
+    with run.api(name, peer, **issuer) as api:
+        peer.control("fail?jwks=503")
+        try:
+            answer = api.get("/read", token)
+            run.checks.that(f"{name}: a good token without keys", status(answer, 503))
+            run.checks.same(f"{name}: no challenge with it", answer.all("www-authenticate"), [])
+            pauses = answer.all("retry-after")
+            good = len(pauses) == 1 and re.fullmatch(r"[1-9]\d?", pauses[0])
+            run.checks.that(f"{name}: Retry-After with it", None if good else f"it is {pauses}")
+            run.checks.that(f"{name}: no token without keys", refused(api.get("/read"), 401))
+            run.checks.that(f"{name}: public without keys", anonymous(api.get("/public")))
+        finally:
+            peer.control("fail?jwks=0")
+        time.sleep(int(pauses[0]) if good else 2)
+        run.checks.that(f"{name}: the same token when the keys are back", status(api.get("/read", token), 200))
+
+
+def authlib(run):
+    python, folder = pip_packages()
+    for kid in ("1", "0"):
+        name = "authlib" if kid == "1" else "authlib without kid"
+        env = {"KID": kid, "AUD": RESOURCE, "AUTHLIB_INSECURE_TRANSPORT": "1"}
+        kinds = {"RS256": {}}
+        with run.peer(name, [python, "authlib_as.py"], folder, **env) as peer:
+            # It has RFC 8414's location only; a good answer of ours shows that we look there.
+            found = request("GET", peer.url + "/.well-known/openid-configuration")
+            run.checks.that(f"{name}: has no OpenID Connect discovery", status(found, 404))
+            token = peer.token("post-client", "read")
+            run.checks.same(f"{name}: the header has a kid", "kid" in token.header, kid == "1")
+
+            # No audience in the settings: our own identifier is the default.
+            with run.api(name, peer) as api:
+                core(run, name, api, peer, RESOURCE)
+                bare = peer.token("post-client", "")
+                open_to_all = identity(api.get("/open", bare), bare, peer.url, RESOURCE)
+                run.checks.that(f"{name}: an empty scope on /open", open_to_all)
+                missing = refused(api.get("/read", bare), 403, "insufficient_scope", ["read"])
+                run.checks.that(f"{name}: an empty scope on /read", missing)
+            with run.api(name, peer, audience=["https://other.example.com"]) as api:
+                run.checks.that(f"{name}: a token for another audience", bad_token(api.get("/read", token)))
+            expiry(run, f"{name} expiry", peer, kinds)
+            rotation(run, f"{name} rotation", peer, kinds)
+            # Again, now that two keys are published: both kinds of token next to each other.
+            with run.api(name, peer) as api:
+                core(run, f"{name} after the rotation", api, peer, RESOURCE)
+            retirement(run, f"{name} retirement", peer, kinds)
+
+
+# --- Installing and building -----------------------------------------------------------------------------------------
+
+
+def launchers():
+    """A copy of the launchers to install into; the original folder stays as it is."""
+    source = Path(os.environ.get("TOWER_BEARER_IDP") or PROJECT.parent / "shared" / "idp")
+    if not source.is_dir():
+        raise Skip("no folder with the launchers; set TOWER_BEARER_IDP")
+    folder = CACHE / "idp"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in source.iterdir():
+        if file.is_file():
+            # Without the mode: the original may be read-only.
+            shutil.copyfile(file, folder / file.name)
+    return folder
+
+
+def installed(folder, manifest, result, runtime, commands):
+    """Runs the commands unless they have made `result` from this very manifest before."""
+    if not (folder / manifest).is_file():
+        raise Skip(f"no {manifest} beside the launchers")
+    made_from = hashlib.sha256((folder / manifest).read_bytes() + runtime.encode()).hexdigest()
+    stamp = folder / result / ".made-from"
+    if stamp.is_file() and stamp.read_text() == made_from:
+        return
+    shutil.rmtree(folder / result, ignore_errors=True)
+    for command in commands:
+        run_bounded(command, folder)
+    (folder / result).mkdir(exist_ok=True)
+    stamp.write_text(made_from)
+
+
+def run_bounded(command, folder):
+    try:
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, timeout=INSTALL_TIMEOUT,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Skip(f"{Path(command[0]).name}: {type(error).__name__}") from error
+    if done.returncode != 0:
+        last = (done.stdout.strip().splitlines() or ["no output"])[-1]
+        raise Skip(f"{Path(command[0]).name} failed with code {done.returncode}: {last}")
+    return done.stdout
+
+
+def install_node():
+    node = shutil.which("node")
+    if not node:
+        raise Skip("no node")
+    return node
+
+
+def npm_packages():
+    folder, npm = launchers(), shutil.which("npm")
+    if not npm:
+        raise Skip("no npm")
+    runtime = run_bounded([install_node(), "--version"], folder)
+    install = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
+    installed(folder, "package.json", "node_modules", runtime, [install])
+    return folder
+
+
+def pip_packages():
+    folder = launchers()
+    python = folder / ".venv" / "bin" / "python"
+    commands = [
+        [sys.executable, "-m", "venv", ".venv"],
+        [str(python), "-m", "pip", "install", "--quiet", "-r", "requirements.txt"],
+    ]
+    installed(folder, "requirements.txt", ".venv", sys.version, commands)
+    return python, folder
+
+
+def build():
+    """Builds the example; cargo says where it is."""
+    command = [os.environ.get("CARGO", "cargo"), "build", "--example", "server"]
+    # Errors go to the terminal in words, and the artifacts to us.
+    command += ["--message-format=json-render-diagnostics", *os.environ.get("INTEROP_CARGO_ARGS", "").split()]
+    done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, timeout=BUILD_TIMEOUT)
+    if done.returncode != 0:
+        raise RuntimeError(f"cargo build failed with code {done.returncode}")
+    for line in done.stdout.splitlines():
+        message = json.loads(line)
+        target = message.get("target", {})
+        if target.get("kind") == ["example"] and target.get("name") == "server" and message.get("executable"):
+            return Path(message["executable"])
+    raise RuntimeError("cargo names no executable of the example")
+
+
+PARTS = {"oidc-provider": oidc_provider, "authlib": authlib}
+
+
+def main(names):
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"no such part: {', '.join(unknown)}; there are: {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    # So that the `with` blocks end their processes when this one is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    checks = Checks()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    logs = Path(tempfile.mkdtemp(prefix="logs-", dir=CACHE))
+    try:
+        binary = build()
+    except (OSError, RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+        checks.that("build", str(error))
+        names, binary = [], None
+    else:
+        names = names or PARTS
+    run = Run(checks, binary, logs)
+    for name in names:
+        try:
+            PARTS[name](run)
+        except Skip as why:
+            checks.skip(name, why)
+        except Exception as error:  # a part that falls over must not take the others with it
+            checks.that(f"{name} to its end", f"{type(error).__name__}: {error}")
+    if checks.failed:
+        say(f"logs: {os.path.relpath(logs)}")
+    else:
+        shutil.rmtree(logs)
+    say(f"interop: {checks.passed} passed, {checks.failed} failed, {checks.skipped} skipped")
+    return 1 if checks.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,127 @@
+//! What several tests need: one issuer, one protected service, and requests to it.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{Request, Response, StatusCode};
+use tower::ServiceExt;
+use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
+use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, Rejection, ResourceServer, Token, TokenError};
+
+pub(crate) const ISSUER: &str = "https://id.example.com";
+pub(crate) const API: &str = "https://api.example.com";
+
+/// An issuer, a clock that only tests move, and an API that trusts the issuer.
+pub(crate) struct World {
+    pub(crate) clock: ManualClock,
+    pub(crate) idp: Idp,
+    pub(crate) api: ResourceServer,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|issuer| issuer)
+    }
+
+    /// With the issuer configured in another way.
+    pub(crate) fn with(configure: impl FnOnce(Issuer) -> Issuer) -> Self {
+        Self::of([Algorithm::ES256], configure)
+    }
+
+    pub(crate) fn of(
+        algorithms: impl IntoIterator<Item = Algorithm>,
+        configure: impl FnOnce(Issuer) -> Issuer,
+    ) -> Self {
+        let clock = ManualClock::new();
+        let idp = Idp::with_algorithms(ISSUER, algorithms).clock(clock.clone());
+        let api = server(&clock, [configure(idp.issuer())]);
+        Self { clock, idp, api }
+    }
+
+    /// A good token.
+    pub(crate) fn token(&self) -> TokenBuilder {
+        self.idp.token(API)
+    }
+
+    pub(crate) fn auth(&self) -> BearerAuthLayer {
+        BearerAuthLayer::new(self.api.clone())
+    }
+
+    /// Says what is wrong with a token, and panics if nothing is.
+    #[track_caller]
+    pub(crate) fn refuses(&self, name: &str, token: &str) -> TokenError {
+        match block_on(self.api.verify(token)) {
+            Ok(_) => panic!("{name}: accepted"),
+            Err(why) => why.token_error().unwrap_or_else(|| panic!("{name}: {why:?}")),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn accepts(&self, name: &str, token: &str) -> Token {
+        block_on(self.api.verify(token)).unwrap_or_else(|why| panic!("{name}: refused: {why:?}"))
+    }
+}
+
+pub(crate) fn server(clock: &ManualClock, issuers: impl IntoIterator<Item = Issuer>) -> ResourceServer {
+    let builder = ResourceServer::builder(API).clock(clock.clone());
+    issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer)).build().unwrap()
+}
+
+/// An app with one route, `/`, that says who calls.
+pub(crate) fn app(auth: &BearerAuthLayer) -> Router {
+    Router::new().route("/", get(who)).layer(auth.clone())
+}
+
+pub(crate) async fn who(token: Token) -> String {
+    token.client_id().unwrap_or("-").to_owned()
+}
+
+pub(crate) fn bearer(token: &str) -> Request<Body> {
+    request(&[&format!("Bearer {token}")])
+}
+
+/// A request with these `Authorization` lines.
+pub(crate) fn request(lines: &[&str]) -> Request<Body> {
+    let request = lines.iter().fold(Request::get("/"), |request, line| request.header(AUTHORIZATION, *line));
+    request.body(Body::empty()).unwrap()
+}
+
+pub(crate) async fn send(app: &Router, request: Request<Body>) -> Response<Body> {
+    app.clone().oneshot(request).await.unwrap()
+}
+
+pub(crate) async fn status(app: &Router, request: Request<Body>) -> StatusCode {
+    send(app, request).await.status()
+}
+
+pub(crate) fn challenge<B>(response: &Response<B>) -> Option<&str> {
+    let mut challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
+    let challenge = challenges.next().map(|value| value.to_str().unwrap());
+    assert!(challenges.next().is_none(), "more than one challenge");
+    challenge
+}
+
+pub(crate) fn rejection<B>(response: &Response<B>) -> &Rejection {
+    response.extensions().get().expect("the rejection is in the extensions")
+}
+
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Says on standard error, past the test runner's capture, that something was skipped; a failure where
+/// `TOWER_BEARER_REQUIRE` asks for it.
+#[cfg_attr(not(feature = "reqwest"), expect(dead_code, reason = "only the example's tests may skip"))]
+pub(crate) fn skip(what: &str, why: &str) {
+    use std::io::Write;
+    let required = std::env::var("TOWER_BEARER_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|name| name == what), "{what} is required, and {why}");
+    let _ = writeln!(std::io::stderr(), "skipped: {what} ({why})");
+}
