@@ -306,7 +306,8 @@ mod tests {
             .zip(&high)
             .rev()
             .map(|(a, b)| {
-                let [.., above, digit] = (u32::from(*a) + u32::from(*b) + carry).to_be_bytes();
+                let [.., above, digit] =
+                    [u32::from(*a), u32::from(*b), carry].iter().sum::<u32>().to_be_bytes();
                 carry = u32::from(above);
                 digit
             })
@@ -335,7 +336,7 @@ mod tests {
 
     #[test]
     fn the_primes_of_the_fingerprint_are_those_that_tell_something() {
-        let is_prime = |number: &u32| (2..*number).all(|divisor| number % divisor != 0);
+        let is_prime = |number: &u32| !(2..*number).any(|divisor| number.is_multiple_of(divisor));
         let tells = |prime: &u32| (1..*prime).any(|residue| !is_power_of_65537(residue, *prime));
         assert!((3..=167).filter(is_prime).filter(tells).eq(ROCA_PRIMES));
     }

@@ -169,6 +169,10 @@ impl Flight {
     ///
     /// Cancel safety: dropping the future leaves the fetch to the others.
     pub(crate) async fn ended(mut self) -> Ended {
+        if tokio::runtime::Handle::try_current().is_err() {
+            // Nothing was started, and a timer would panic.
+            return Ended::Failed;
+        }
         match tokio::time::timeout(self.limit, self.end.changed()).await {
             Ok(Ok(())) => *self.end.borrow(),
             Ok(Err(_)) => Ended::Failed,

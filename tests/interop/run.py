@@ -112,7 +112,10 @@ class Answer:
         return [value for key, value in self.headers if key.lower() == name]
 
     def json(self):
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise RuntimeError(f"not JSON: {self}") from None
 
     def __str__(self):
         shown = [f"{name}: {value}" for name in ("www-authenticate", "retry-after") for value in self.all(name)]
@@ -134,6 +137,8 @@ def request(method, url, headers=(), body=None):
         connection.endheaders(body)
         response = connection.getresponse()
         return Answer(response.status, response.getheaders(), response.read())
+    except (OSError, http.client.HTTPException) as error:
+        raise RuntimeError(f"no answer to {method} {url}: {type(error).__name__}: {error}") from error
     finally:
         connection.close()
 
@@ -578,8 +583,10 @@ def run_bounded(command, folder):
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Skip(f"{Path(command[0]).name}: {type(error).__name__}") from error
     if done.returncode != 0:
-        last = (done.stdout.strip().splitlines() or ["no output"])[-1]
-        raise Skip(f"{Path(command[0]).name} failed with code {done.returncode}: {last}")
+        lines = done.stdout.strip().splitlines()
+        # The first that speaks of an error says why; the last one often only where the log is.
+        why = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "no output")
+        raise Skip(f"{Path(command[0]).name} failed with code {done.returncode}: {why.strip()[:200]}")
     return done.stdout
 
 
