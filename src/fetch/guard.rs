@@ -58,12 +58,12 @@ impl fmt::Debug for KeyUrl {
 impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotAUrl => "not an absolute URL; write one such as \"https://id.example.com\"",
+            Self::NotAUrl => "is not an absolute URL; write one such as \"https://id.example.com\"",
             Self::NotHttps => {
-                "not https; write https://, or allow http:// to this machine with dangerous_allow_http"
+                "is not https; write https://, or allow http:// to this machine with dangerous_allow_http"
             }
             Self::NotLoopback => {
-                "http:// is only allowed to 127.0.0.0/8, [::1] and localhost; write https://"
+                "is http:// to another host than 127.0.0.0/8, [::1] or localhost; write https://"
             }
             Self::Credentials => "holds a user name or password; leave them out",
             Self::Fragment => "has a fragment; leave out the # and what follows",

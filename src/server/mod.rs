@@ -174,10 +174,9 @@ impl ResourceServerBuilder {
             .at("resource"));
         }
         if self.issuers.is_empty() {
-            return Err(ConfigError::new(
-                ConfigErrorKind::Issuer,
-                "nobody is trusted; add at least one issuer",
-            ));
+            let nobody =
+                ConfigError::new(ConfigErrorKind::Issuer, "nobody is trusted; add at least one issuer");
+            return Err(nobody.at("issuer"));
         }
         let fetch = self.default_fetch()?;
         let defaults = Defaults { audience: &self.identifier, fetch, clock: &self.clock };

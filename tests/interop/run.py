@@ -354,7 +354,7 @@ class Run:
 # --- What every authorization server has to pass ---------------------------------------------------------------------
 
 
-def identity(answer, token, issuer, audience):
+def identity(answer, token, issuer, audience, subject=True):
     """What is wrong with the answer of a protected route to this token."""
     if answer.status != 200:
         return status(answer, 200)
@@ -363,7 +363,7 @@ def identity(answer, token, issuer, audience):
         body["scopes"].sort()
     wanted = {
         "issuer": issuer,
-        "subject": token.client,
+        "subject": token.client if subject else None,
         "client_id": token.client,
         "scopes": sorted(token.scopes),
         "audience": [audience],
@@ -485,6 +485,12 @@ def oidc_provider(run):
                 core(run, f"{name} {algorithm}", api, peer, audience, resource=audience)
             other = peer.token("post-client", "read", resource="urn:api:ids")
             run.checks.that(f"{name}: a token for another audience", bad_token(api.get("/read", other)))
+        # The shape of IdentityServer's tokens: the scopes in an array, and no sub.
+        with run.api(name, peer, audience=["urn:api:ids"]) as api:
+            for scope in ("read", "read admin"):
+                token = peer.token("post-client", scope, resource="urn:api:ids")
+                found = identity(api.get("/read", token), token, peer.url, "urn:api:ids", subject=False)
+                run.checks.that(f"{name} IdentityServer: {scope!r} on /read", found)
         expiry(run, f"{name} expiry", peer, kinds, **issuer)
         rotation(run, f"{name} rotation", peer, kinds, fetches, **issuer)
         retirement(run, f"{name} retirement", peer, kinds, **issuer)

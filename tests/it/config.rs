@@ -1,1 +1,147 @@
-//! x
+//! Every mistake is found by `build()`, and says what to write instead.
+
+use std::time::Duration;
+
+use tower_bearer::manual::defaults::MAX_LEEWAY;
+use tower_bearer::testing::Idp;
+use tower_bearer::{Algorithm, ConfigError, ConfigErrorKind, HmacAlgorithm, Issuer, Keys, ResourceServer};
+
+use crate::support::{API, ISSUER};
+
+fn build(issuers: impl IntoIterator<Item = Issuer>) -> Result<ResourceServer, ConfigError> {
+    let builder = ResourceServer::builder(API).fetch(Idp::new(ISSUER));
+    issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer)).build()
+}
+
+#[test]
+fn what_would_not_work_is_a_config_error() {
+    let issuer = || Issuer::new(ISSUER);
+    let other = || Issuer::new("https://two.example.com");
+    let secret = || Keys::hmac([7; 64], [HmacAlgorithm::HS256]);
+    let idp = Idp::new("-");
+    let unnamed = |name: &str| Issuer::unnamed(name).keys(Keys::jwks(idp.jwks()));
+    assert!(build([issuer(), other(), unnamed("shop")]).is_ok());
+    assert!(build([issuer().leeway(MAX_LEEWAY)]).is_ok());
+    assert!(build([issuer().keys(secret())]).is_ok());
+    let cases: Vec<(&str, Vec<Issuer>, ConfigErrorKind, &str)> = vec![
+        ("nobody", vec![], ConfigErrorKind::Issuer, "issuer: nobody is trusted; add"),
+        ("empty iss", vec![Issuer::new("")], ConfigErrorKind::Issuer, "issuer[0].iss: iss is empty; write"),
+        (
+            "empty name",
+            vec![issuer().name("")],
+            ConfigErrorKind::Issuer,
+            "issuer[0].name: the name is empty; write",
+        ),
+        (
+            "iss twice",
+            vec![issuer(), issuer()],
+            ConfigErrorKind::Issuer,
+            "issuer[1].iss: iss \"https://id.example",
+        ),
+        (
+            "name twice",
+            vec![issuer().name("x"), other().name("x")],
+            ConfigErrorKind::Issuer,
+            "issuer[1].name: the",
+        ),
+        (
+            "one key, two names",
+            vec![unnamed("a"), unnamed("b")],
+            ConfigErrorKind::Issuer,
+            "issuer[1].keys: has a key",
+        ),
+        (
+            "nothing to discover",
+            vec![Issuer::unnamed("a")],
+            ConfigErrorKind::Keys,
+            "issuer[0].keys: an issuer without",
+        ),
+        (
+            "no URL",
+            vec![Issuer::new("main")],
+            ConfigErrorKind::Url,
+            "issuer[0].keys: the issuer is not an absolute URL",
+        ),
+        (
+            "http",
+            vec![Issuer::new("http://id.example.com")],
+            ConfigErrorKind::Url,
+            "issuer[0].keys: the issuer is not https",
+        ),
+        (
+            "http elsewhere",
+            vec![Issuer::new("http://id.example.com").dangerous_allow_http()],
+            ConfigErrorKind::Url,
+            "is http:// to another host than 127.0.0.0/8",
+        ),
+        (
+            "metadata address",
+            vec![issuer().keys(Keys::jwks_url("https://169.254.169.254/jwks"))],
+            ConfigErrorKind::Url,
+            "is a link-local address",
+        ),
+        (
+            "empty audience",
+            vec![issuer().audience("")],
+            ConfigErrorKind::Audience,
+            "issuer[0].audience: an audience is",
+        ),
+        (
+            "an audience and any",
+            vec![issuer().audience("a").dangerous_any_audience()],
+            ConfigErrorKind::Audience,
+            "leave out dangerous_any_audience",
+        ),
+        (
+            "no algorithm",
+            vec![issuer().algorithms([])],
+            ConfigErrorKind::Algorithms,
+            "no algorithm would be accepted",
+        ),
+        (
+            "signatures with a secret",
+            vec![issuer().keys(secret()).algorithms([Algorithm::RS256])],
+            ConfigErrorKind::Algorithms,
+            "a shared secret goes with its own algorithms",
+        ),
+        (
+            "no type",
+            vec![issuer().types::<[&str; 0]>([])],
+            ConfigErrorKind::Types,
+            "issuer[0].types: no token type",
+        ),
+        (
+            "leeway",
+            vec![issuer().leeway(MAX_LEEWAY + Duration::from_nanos(1))],
+            ConfigErrorKind::Leeway,
+            "issuer[0].leeway: the leeway is over 300 seconds",
+        ),
+    ];
+    for (name, issuers, kind, text) in cases {
+        let error = build(issuers).unwrap_err();
+        assert_eq!(error.kind(), kind, "{name}: {error}");
+        assert!(error.to_string().contains(text), "{name}: {error}");
+        assert!(!error.to_string().contains('\n'), "{name}: one line");
+    }
+    let error = ResourceServer::builder("").issuer(issuer()).build().unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Resource, "resource"));
+}
+
+#[test]
+#[cfg(not(feature = "reqwest"))]
+fn keys_cannot_be_fetched_without_a_client() {
+    let error = ResourceServer::builder(API).issuer(Issuer::new(ISSUER)).build().unwrap_err();
+    assert_eq!(error.kind(), ConfigErrorKind::Feature);
+    let idp = Idp::new(ISSUER);
+    assert!(ResourceServer::builder(API).issuer(idp.issuer()).build().is_ok());
+}
+
+#[test]
+fn no_secret_is_in_an_error_or_a_debug_output() {
+    let error = build([Issuer::new(ISSUER).keys(Keys::hmac("hunter2", [HmacAlgorithm::HS256]))]).unwrap_err();
+    let issuer = Issuer::new(ISSUER).keys(Keys::hmac("hunter2".repeat(10), [HmacAlgorithm::HS256]));
+    let shown = format!("{error} {error:?} {issuer:?}");
+    let server = build([issuer]).unwrap();
+    let shown = format!("{shown} {server:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("104, 117"), "{shown}");
+}

@@ -9,7 +9,8 @@ use crate::support::{API, ISSUER, World, app, bearer, block_on, server, status};
 #[test]
 fn rfc8725_3_8_keys_of_one_issuer_never_verify_tokens_of_another() {
     let clock = ManualClock::new();
-    let (one, two) = (Idp::new(ISSUER).clock(clock.clone()), Idp::new("https://two.example.com").clock(clock.clone()));
+    let (one, two) =
+        (Idp::new(ISSUER).clock(clock.clone()), Idp::new("https://two.example.com").clock(clock.clone()));
     let api = server(&clock, [one.issuer(), two.issuer()]);
     let verify = |token: TokenBuilder| block_on(api.verify(&token.sign()));
     assert_eq!(verify(one.token(API)).unwrap().issuer(), ISSUER);
@@ -24,7 +25,8 @@ fn rfc8725_3_8_keys_of_one_issuer_never_verify_tokens_of_another() {
 #[test]
 fn each_issuer_has_rules_of_its_own() {
     let clock = ManualClock::new();
-    let (one, two) = (Idp::new(ISSUER).clock(clock.clone()), Idp::new("https://two.example.com").clock(clock.clone()));
+    let (one, two) =
+        (Idp::new(ISSUER).clock(clock.clone()), Idp::new("https://two.example.com").clock(clock.clone()));
     let api = server(&clock, [one.issuer().audience("orders"), two.issuer().types(["x"])]);
     let verify = |token: TokenBuilder| block_on(api.verify(&token.sign())).map_err(|r| r.token_error());
     assert!(verify(one.token("orders")).is_ok());
@@ -108,7 +110,11 @@ fn an_unnamed_issuer_whose_keys_are_fetched() {
     let refused = block_on(api.verify(&token().sign())).unwrap_err();
     assert_eq!(refused.kind(), RejectionKind::Unavailable);
     let token = other.token(API).without_claim("iss").sign();
-    assert_eq!(block_on(api.verify(&token)).unwrap().issuer(), "office", "one that is down never affects another");
+    assert_eq!(
+        block_on(api.verify(&token)).unwrap().issuer(),
+        "office",
+        "one that is down never affects another"
+    );
 }
 
 #[test]
@@ -141,7 +147,8 @@ fn dialects_are_data() {
 #[test]
 fn an_empty_string_is_no_identity_and_the_first_that_is_present_counts() {
     let world = World::new();
-    let token = world.token().claim("client_id", "").claim("azp", "x").claim("sub", "").claim("jti", "").sign();
+    let token =
+        world.token().claim("client_id", "").claim("azp", "x").claim("sub", "").claim("jti", "").sign();
     let token = world.accepts("empty", &token);
     assert_eq!((token.client_id(), token.subject(), token.token_id()), (None, None, None));
     for (claim, value) in [("azp", "a"), ("cid", "c")] {
@@ -167,7 +174,10 @@ fn what_a_token_tells() {
     let token = world.accepts("good", &raw);
     let at = |seconds: f64| std::time::UNIX_EPOCH + std::time::Duration::from_secs_f64(seconds);
     assert_eq!((token.issuer(), token.issuer_name()), (ISSUER, ISSUER));
-    assert_eq!((token.subject(), token.client_id(), token.token_id()), (Some("robot"), Some("robot"), Some("t1")));
+    assert_eq!(
+        (token.subject(), token.client_id(), token.token_id()),
+        (Some("robot"), Some("robot"), Some("t1"))
+    );
     assert_eq!(token.scopes().to_string(), "a b");
     assert_eq!(token.audience().collect::<Vec<_>>(), ["x", API]);
     assert_eq!((token.expires_at(), token.not_before()), (at(4_102_444_800.25), Some(at(1_000_000_000.0))));

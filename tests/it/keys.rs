@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tower_bearer::manual::defaults::{
-    FRESH_FOR, MAX_CANDIDATES, MAX_KEYS, MAX_RESPONSE_LENGTH, MISS_BURST, MISS_INTERVAL, REFRESH_AFTER, STALE_FOR,
+    FRESH_FOR, MAX_CANDIDATES, MAX_KEYS, MAX_RESPONSE_LENGTH, MISS_BURST, MISS_INTERVAL, REFRESH_AFTER,
+    STALE_FOR,
 };
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
@@ -112,7 +113,11 @@ async fn made_up_kids_cost_no_more_fetches_than_the_budget() {
     for n in 0..200 {
         let made_up = world.token().header("kid", format!("made up {n}")).sign();
         let refused = verify(&world.api, &made_up).await.unwrap_err();
-        assert_eq!(refused.token_error(), Some(TokenError::UnknownKey), "against a set that was just fetched: 401");
+        assert_eq!(
+            refused.token_error(),
+            Some(TokenError::UnknownKey),
+            "against a set that was just fetched: 401"
+        );
         verify(&world.api, &good).await.unwrap();
     }
     let burst = usize::try_from(MISS_BURST).unwrap();
@@ -131,7 +136,11 @@ async fn an_unknown_kid_while_fetches_fail_is_503_and_known_kids_go_on() {
     world.idp.rotate();
     let rotated = world.token().sign();
     for outage in ["unreachable", "status"] {
-        if outage == "status" { world.idp.answer_with(StatusCode::BAD_GATEWAY) } else { world.idp.go_down() }
+        if outage == "status" {
+            world.idp.answer_with(StatusCode::BAD_GATEWAY)
+        } else {
+            world.idp.go_down()
+        }
         for _ in 0..10 {
             assert!(unavailable(verify(&world.api, &rotated).await), "{outage}");
             verify(&world.api, &good).await.unwrap();
@@ -417,7 +426,8 @@ async fn rfc8414_3_3_a_document_of_another_issuer_is_void() {
     struct Redirected(Idp);
     impl Fetch for Redirected {
         fn fetch(&self, request: FetchRequest) -> FetchFuture {
-            let document = if request.url().ends_with("/jwks") { self.0.jwks() } else { self.0.metadata().to_string() };
+            let document =
+                if request.url().ends_with("/jwks") { self.0.jwks() } else { self.0.metadata().to_string() };
             let response = FetchResponse::new(StatusCode::OK, HeaderMap::new(), document);
             Box::pin(async move { Ok(response) })
         }
@@ -485,7 +495,9 @@ fn without_a_runtime_it_is_503_and_no_panic() {
 #[test]
 fn fixed_keys_in_every_form() {
     let clock = ManualClock::new();
-    for algorithm in [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::ES512, Algorithm::Ed25519] {
+    for algorithm in
+        [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::ES512, Algorithm::Ed25519]
+    {
         let idp = Idp::with_algorithms(ISSUER, [algorithm]).clock(clock.clone());
         let jwks: Value = serde_json::from_str(&idp.jwks()).unwrap();
         let jwk = &jwks["keys"][0];
@@ -499,7 +511,10 @@ fn fixed_keys_in_every_form() {
                 sources.push(("DecodingKey", key.into()));
             }
             Algorithm::Ed25519 => {
-                sources.push(("DecodingKey", jsonwebtoken::DecodingKey::from_ed_components(text("x")).unwrap().into()));
+                sources.push((
+                    "DecodingKey",
+                    jsonwebtoken::DecodingKey::from_ed_components(text("x")).unwrap().into(),
+                ));
             }
             _ => {
                 let key = jsonwebtoken::DecodingKey::from_ec_components(text("x"), text("y")).unwrap();
@@ -527,7 +542,8 @@ pub(crate) fn public_pem(jwk: &Value) -> String {
     };
     let (identifier, key): (&[u8], Vec<u8>) = match jwk["crv"].as_str() {
         None => {
-            let integer = |number: Vec<u8>| tlv(2, &[if number[0] > 0x7f { &[0][..] } else { &[] }, &number].concat());
+            let integer =
+                |number: Vec<u8>| tlv(2, &[if number[0] > 0x7f { &[0][..] } else { &[] }, &number].concat());
             let key = tlv(0x30, &[integer(bytes("n")), integer(bytes("e"))].concat());
             (&[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0], key)
         }
@@ -535,7 +551,9 @@ pub(crate) fn public_pem(jwk: &Value) -> String {
         Some(curve) => {
             let point = [vec![4], bytes("x"), bytes("y")].concat();
             let identifier: &[u8] = match curve {
-                "P-256" => &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7],
+                "P-256" => {
+                    &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]
+                }
                 "P-384" => &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 5, 0x2b, 0x81, 4, 0, 0x22],
                 _ => &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 5, 0x2b, 0x81, 4, 0, 0x23],
             };
@@ -576,7 +594,11 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
         ("certificate", Keys::pem(pem.replace("PUBLIC KEY", "CERTIFICATE")), "a certificate"),
         ("two", Keys::pem(format!("{pem}{pem}")), "more than one PEM block"),
         ("secret", Keys::from(jsonwebtoken::DecodingKey::from_secret(&[7; 64])), "a shared secret"),
-        ("short secret", Keys::hmac([7; 31], [tower_bearer::HmacAlgorithm::HS256]), "at least 32 random bytes"),
+        (
+            "short secret",
+            Keys::hmac([7; 31], [tower_bearer::HmacAlgorithm::HS256]),
+            "at least 32 random bytes",
+        ),
         ("short for one", Keys::hmac([7; 63], tower_bearer::HmacAlgorithm::ALL), "at least 64 random bytes"),
     ] {
         let error = build(keys).unwrap_err();

@@ -75,7 +75,8 @@ async fn an_unacceptable_token_is_401_invalid_token() {
     assert_eq!(status(&app, bearer(&world.token().sign())).await, StatusCode::OK);
     let response = send(&app, bearer("abc")).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    let expected = "Bearer error=\"invalid_token\", error_description=\"the access token is not well formed\"";
+    let expected =
+        "Bearer error=\"invalid_token\", error_description=\"the access token is not well formed\"";
     assert_eq!(challenge(&response), Some(expected));
     assert_eq!(rejection(&response).kind(), RejectionKind::InvalidToken);
     assert_eq!(rejection(&response).grpc_code(), 16);
@@ -153,7 +154,12 @@ async fn odd_scope_syntax_grants_nothing_and_a_wrong_type_is_no_token() {
     for absent in [serde_json::json!(""), serde_json::json!([])] {
         assert_eq!(status(&app, with(absent.clone())).await, StatusCode::FORBIDDEN, "{absent}");
     }
-    for wrong in [serde_json::json!(1), serde_json::json!(null), serde_json::json!({"a": 1}), serde_json::json!(["a", 1])] {
+    for wrong in [
+        serde_json::json!(1),
+        serde_json::json!(null),
+        serde_json::json!({"a": 1}),
+        serde_json::json!(["a", 1]),
+    ] {
         assert_eq!(status(&app, with(wrong.clone())).await, StatusCode::UNAUTHORIZED, "{wrong}");
     }
 }

@@ -70,7 +70,9 @@ fn rfc9864_ed25519_has_two_names() {
 #[test]
 fn rfc7515_4_1_9_typ_ignores_case_and_application() {
     let world = World::new();
-    for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt", "JWT", "jwt", "application/jwt", ""] {
+    for typ in
+        ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt", "JWT", "jwt", "application/jwt", ""]
+    {
         world.accepts(typ, &world.token().header("typ", typ).sign());
     }
     world.accepts("absent", &world.token().without_header("typ").sign());
@@ -426,7 +428,11 @@ fn two_faults_have_one_answer_the_first_in_the_documented_order() {
         (TokenError::Time, everything_wrong().header("typ", "JWT").without_header("crit").claim("aud", API)),
         (
             TokenError::Expired,
-            everything_wrong().header("typ", "JWT").without_header("crit").claim("aud", API).without_claim("iat"),
+            everything_wrong()
+                .header("typ", "JWT")
+                .without_header("crit")
+                .claim("aud", API)
+                .without_claim("iat"),
         ),
         (
             TokenError::NotYetValid,
@@ -459,13 +465,16 @@ fn two_faults_have_one_answer_the_first_in_the_documented_order() {
     let forged = Idp::new(ISSUER).token(API).claim("cnf", json!({"jkt": "x"})).header("kid", kid_of(&world));
     assert_eq!(world.refuses("bound", &bound.sign()), TokenError::Confirmation);
     assert_eq!(world.refuses("bound and forged", &forged.sign()), TokenError::Signature);
-    assert!(TokenError::UnknownKey < TokenError::Signature && TokenError::Signature < TokenError::Confirmation);
+    assert!(
+        TokenError::UnknownKey < TokenError::Signature && TokenError::Signature < TokenError::Confirmation
+    );
 }
 
 #[test]
 fn rfc7518_3_2_a_shared_secret_verifies_hmac_and_nothing_else() {
     let secret = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    let world = World::with(|issuer| issuer.keys(Keys::hmac(*secret, [HmacAlgorithm::HS256, HmacAlgorithm::HS512])));
+    let world =
+        World::with(|issuer| issuer.keys(Keys::hmac(*secret, [HmacAlgorithm::HS256, HmacAlgorithm::HS512])));
     world.accepts("HS256", &world.token().sign_hmac(HmacAlgorithm::HS256, secret));
     world.accepts("HS512", &world.token().sign_hmac(HmacAlgorithm::HS512, secret));
     let not_listed = world.token().sign_hmac(HmacAlgorithm::HS384, secret);
