@@ -6,30 +6,31 @@
 
 // Vocabulary.
 mod error;
-mod scope;
-mod secret;
 mod time;
+mod secret;
+mod scope;
 // The pure core: synchronous, no I/O, no clock, no log, no header.
-mod access;
 mod jose;
+// What a token says, what it proves, and what a route asks of it.
 mod profile;
 mod token;
+mod access;
 // Where keys come from.
 mod fetch;
 mod keys;
 // What is said to a client that is refused.
 mod refusal;
 // One server, its trusted issuers, and the straight line of one verification.
-mod layer;
 mod server;
+mod layer;
 // Edges.
 #[cfg(feature = "axum")]
 mod axum;
-pub mod manual;
 #[cfg(feature = "settings")]
 pub mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod manual;
 
 #[cfg(feature = "axum")]
 pub use self::axum::Claims;

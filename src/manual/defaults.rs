@@ -1,4 +1,78 @@
-//! Every default and every limit, as named constants with their reasons.
+//! Every default and every limit, with its reason.
+//!
+//! Those that are numbers are constants. They cannot be changed, but for the leeway ([`Issuer::leeway`]): a limit that
+//! protects is the same everywhere.
+//!
+//! # Tokens
+//!
+//! | constant | value | unit | why |
+//! |---|---|---|---|
+//! | [`MAX_TOKEN_LENGTH`] | 16384 | bytes | room for large claim sets and signatures; what is longer costs one comparison |
+//! | [`MAX_KID_LENGTH`] | 256 | bytes | longer than any issuer's; the value is compared with every key |
+//! | [`MAX_JSON_DEPTH`] | 16 | levels | deeper than any known claim set, shallow enough for every stack |
+//! | [`MAX_CANDIDATES`] | 4 | keys | a token without `kid` must not choose how many signatures are checked |
+//! | [`DEFAULT_LEEWAY`] | 60 | s | clocks differ (RFC 7519 §4.1.4: "no more than a few minutes"); for `exp`, `nbf` and `iat` alike |
+//! | [`MAX_LEEWAY`] | 300 | s | tokens often live for no more than five minutes; more is a configuration error |
+//!
+//! # Key sets
+//!
+//! | constant | value | unit | why |
+//! |---|---|---|---|
+//! | [`MAX_KEYS`] | 100 | keys | many times what issuers publish; bounds the memory and the work of an import |
+//! | [`FRESH_FOR`] | 600 | s | an issuer that withdraws a key wants it gone in minutes; asked for less often, it is not burdened |
+//! | [`REFRESH_AFTER`] | 480 | s | 80 % of the above: the new set is there before the old one stops being fresh, and no request waits |
+//! | [`STALE_FOR`] | 3600 | s | an issuer's outage of an hour goes unnoticed; a longer one must not keep a withdrawn key alive |
+//! | [`MISS_INTERVAL`] | 30 | s | made-up key ids cost the issuer at most two fetches a minute, on average |
+//! | [`MISS_BURST`] | 2 | fetches | two rotations in a row are followed at once |
+//! | [`MISS_WAIT`] | 2 | s | long enough for a healthy issuer's answer; the request is then answered 503 |
+//! | [`MAX_MISS_WAITERS`] | 256 | requests | a flood of made-up key ids holds no more than these; the others are answered 503 at once |
+//! | [`COLD_WAIT`] | 10 | s | one discovery and one key set at their slowest: without keys nobody can be answered |
+//! | [`BACKOFF_MIN`] | 1 | s | the pause after a failed fetch; a short fault is over soon |
+//! | [`BACKOFF_MAX`] | 60 | s | the pause doubles up to here: an issuer that comes back is noticed within a minute |
+//! | [`REDISCOVER_AFTER`] | 86400 | s | a JWKS URL moves rarely; after a failed fetch it is looked up again at once |
+//!
+//! Keys are refreshed when requests come in, not by a timer. The request that finds a set older than [`REFRESH_AFTER`]
+//! still uses it, up to the end of [`STALE_FOR`], and starts a fetch in the background. So a withdrawn key is accepted for
+//! about as long as [`FRESH_FOR`] under load, and after an idle time once more until that fetch has ended.
+//!
+//! # Fetching
+//!
+//! | constant | value | unit | why |
+//! |---|---|---|---|
+//! | [`CONNECT_TIMEOUT`] | 2 | s | a host that does not answer by then will not |
+//! | [`FETCH_TIMEOUT`] | 5 | s | longer than a healthy issuer needs; a cold start holds requests no longer than it must |
+//! | [`MAX_RESPONSE_LENGTH`] | 262144 | bytes | 100 keys with certificates fit; counted while it streams in |
+//!
+//! # What is no number
+//!
+//! | what | default | why |
+//! |---|---|---|
+//! | algorithms | [`Algorithm::ALL`], all asymmetric | a key fits one family only, so a longer list opens nothing; `none` does not exist, HMAC needs [`Keys::hmac`] |
+//! | `iss` | required and exact, but for an unnamed issuer | RFC 8725 §3.8; keys of one issuer say nothing about another's tokens |
+//! | `aud` | required; must hold the server's identifier | RFC 8725 §3.9; else a token for another service is good here |
+//! | `exp` | required | a token without an end could never be got rid of |
+//! | `nbf`, `iat` | checked if present; not in the future | RFC 7519 §4.1.5; an `iat` ahead is a wrong clock or a forgery |
+//! | `typ` | `at+jwt`, `JWT` or absent | the standard's value, and what many issuers write; ID tokens with a `typ` of their own stay out (RFC 8725 §3.11) |
+//! | `crit` | refused | no extension is understood (RFC 7515 §4.1.11) |
+//! | `cnf` | refused, unless empty | a bound token without its proof is a stolen one (RFC 9449 §7.2, RFC 8705 §3) |
+//! | client | `client_id`, else `azp`, else `cid` | RFC 9068 §2.2.1 and what issuers write instead; `sub` only if the [`Profile`] says so |
+//! | scopes | `scope`, else `scp` | RFC 8693 §4.2 and what issuers write instead; string or array |
+//! | keys | [`Keys::discovery`] | rotation works without anybody's doing |
+//! | key URLs | https | keys that somebody on the way can replace are nobody's |
+//! | redirects, proxies, content decoding | none | the configured URL answers, nobody else, in the size that is counted |
+//! | RSA keys | 2048 to 8192 bits, an odd exponent of at least 3 | RFC 7518 §3.3; the upper bound keeps one key from costing seconds a token |
+//! | where a token may be | one `Authorization` header | RFC 6750 §2: one method, once; a query ends up in logs |
+//! | body of a refusal | none ([`EmptyBody`]) | works with every body type |
+//!
+//! # Security
+//! Defaults may change in a release that is otherwise compatible, if that is what it takes to protect users.
+//!
+//! [`Issuer::leeway`]: crate::Issuer::leeway
+//! [`Algorithm::ALL`]: crate::Algorithm::ALL
+//! [`Keys::hmac`]: crate::Keys::hmac
+//! [`Keys::discovery`]: crate::Keys::discovery
+//! [`Profile`]: crate::Profile
+//! [`EmptyBody`]: crate::EmptyBody
 
 pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_RESPONSE_LENGTH};
 pub use crate::jose::{MAX_CANDIDATES, MAX_JSON_DEPTH, MAX_KEYS, MAX_KID_LENGTH, MAX_TOKEN_LENGTH};

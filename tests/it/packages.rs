@@ -1,1 +1,62 @@
-//! x
+//! What the crate depends on.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn metadata(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn version(text: &str) -> Vec<u32> {
+    text.split('.').map(|part| part.parse().unwrap()).chain([0, 0]).take(3).collect()
+}
+
+#[test]
+fn every_locked_dependency_builds_with_our_minimum_rust() {
+    let metadata = metadata(&["--all-features"]);
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100);
+    let ours = packages.iter().find(|package| package["name"] == env!("CARGO_PKG_NAME")).unwrap();
+    let ours = version(ours["rust_version"].as_str().unwrap());
+    let newer: Vec<_> = packages
+        .iter()
+        .filter(|package| package["rust_version"].as_str().is_some_and(|needed| version(needed) > ours))
+        .map(|package| {
+            format!("{} {} needs {}", package["name"], package["version"], package["rust_version"])
+        })
+        .collect();
+    assert_eq!(newer, Vec::<String>::new());
+}
+
+/// jsonwebtoken's backends are features that belong to the application: with both or neither it panics.
+#[test]
+fn jsonwebtoken_has_no_backend_from_us() {
+    let metadata = metadata(&["--all-features"]);
+    let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
+    let jsonwebtoken =
+        nodes.iter().find(|node| node["id"].as_str().unwrap().contains("jsonwebtoken")).unwrap();
+    assert_eq!(jsonwebtoken["features"], serde_json::json!(["use_pem"]));
+}
+
+/// A feature check proves nothing if our own tests bring a backend or a client along.
+#[test]
+fn the_dev_dependency_on_ourselves_brings_no_backend_and_no_client() {
+    let metadata = metadata(&["--no-deps"]);
+    let dependencies = metadata["packages"][0]["dependencies"].as_array().unwrap();
+    let ourselves = dependencies.iter().find(|d| d["name"] == env!("CARGO_PKG_NAME")).unwrap();
+    assert_eq!(ourselves["uses_default_features"], false);
+    assert_eq!(ourselves["req"], "*");
+    let features: Vec<_> =
+        ourselves["features"].as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect();
+    for never in ["aws-lc-rs", "rust-crypto", "reqwest", "default"] {
+        assert!(!features.contains(&never), "{features:?}");
+    }
+}

@@ -1,1 +1,259 @@
-//! x
+//! A settings file: what a deployer would write works, and every mistake names its field.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tower_bearer::settings::{Access, Settings};
+use tower_bearer::testing::Idp;
+use tower_bearer::{Algorithm, ConfigErrorKind, HmacAlgorithm, TokenError};
+
+use crate::keys::public_pem;
+use crate::support::{API, ISSUER, block_on};
+
+/// A folder of its own for each test, gone at its end.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tower-bearer-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const MINIMAL: &str = "resource = \"https://api.example.com\"\n[[issuer]]\nname = \"x\"\n";
+
+#[test]
+fn the_documented_file_works() {
+    let folder = Folder::new("documented");
+    let idp = Idp::with_algorithms(ISSUER, [Algorithm::RS256, Algorithm::ES256]);
+    let jwks: Value = serde_json::from_str(&idp.jwks()).unwrap();
+    folder.write("keys.json", idp.jwks());
+    folder.write("public.pem", public_pem(&jwks["keys"][0]));
+    let file = folder.write(
+        "settings.toml",
+        r#"
+listen   = "127.0.0.1:0"               # port 0 takes a free one
+resource = "https://api.example.com"   # our identifier, the default audience
+
+[[issuer]]
+iss        = "https://id.example.com"
+name       = "main"
+jwks_file  = "keys.json"               # relative to the settings file
+audience   = ["https://api.example.com"]
+algorithms = ["RS256", "ES256", "EdDSA"]
+types      = ["at+jwt", "JWT", ""]
+leeway     = "60s"
+
+[[issuer]]
+name       = "shop"
+pem_file   = "public.pem"
+
+[[route]]
+method = "GET"
+path   = "/orders"
+scopes = ["orders:read"]
+any_scopes = ["reports", "admin"]
+
+[[route]]
+path     = "/feed"
+optional = true
+
+[[route]]
+path   = "/healthz"
+public = true
+"#,
+    );
+    let settings = Settings::read(&file).unwrap();
+    assert_eq!(settings.listen().unwrap().port(), 0);
+    let api = settings.resource_server().unwrap();
+    let verify = |token: String| block_on(api.verify(&token));
+    assert_eq!(verify(idp.token(API).sign()).unwrap().issuer_name(), "main");
+    assert_eq!(verify(idp.token_of(Algorithm::ES256, API).sign()).unwrap().issuer(), ISSUER);
+    let shop = idp.token(API).without_claim("iss").without_header("kid");
+    assert_eq!(verify(shop.sign()).unwrap().issuer(), "shop");
+    let typ = idp.token(API).header("typ", "x").sign();
+    assert_eq!(verify(typ).unwrap_err().token_error(), Some(TokenError::Type));
+
+    let routes = settings.routes().unwrap();
+    let found: Vec<_> = routes
+        .iter()
+        .map(|route| {
+            let access = match route.access() {
+                Access::Public => "public".to_owned(),
+                Access::Optional(rule) => format!("optional {rule:?}"),
+                Access::Required(rule) => format!("{rule:?}"),
+                _ => "?".to_owned(),
+            };
+            format!("{} {} {access}", route.method().map_or("any", |m| m.as_str()), route.path())
+        })
+        .collect();
+    let orders = "GET /orders all_of([all_of([\"orders:read\"]), any_of([\"reports\", \"admin\"])])";
+    assert_eq!(found, [orders, "any /feed optional all_of([])", "any /healthz public"]);
+}
+
+#[test]
+fn a_shared_secret_is_raw_bytes_without_one_last_newline() {
+    let folder = Folder::new("secret");
+    let secret = b"0123456789abcdef\n0123456789abcde";
+    let idp = Idp::new(ISSUER);
+    for (content, accepted) in [
+        (secret.to_vec(), true),
+        ([&secret[..], b"\n"].concat(), true),
+        ([&secret[..], b"\n\n"].concat(), false),
+        ([&secret[..], b"\r\n"].concat(), false),
+    ] {
+        folder.write("secret", &content);
+        let file = folder.write(
+            "settings.toml",
+            format!("resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\nhmac_secret_file = \"secret\"\n"),
+        );
+        let api = Settings::read(file).unwrap().resource_server().unwrap();
+        let token = idp.token(API).sign_hmac(HmacAlgorithm::HS256, secret);
+        assert_eq!(block_on(api.verify(&token)).is_ok(), accepted, "{content:?}");
+    }
+    let file = folder.write(
+        "settings.toml",
+        format!(
+            "resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\nhmac_secret_file = \"long\"\n\
+             algorithms = [\"HS256\", \"HS512\"]"
+        ),
+    );
+    folder.write("long", [b'x'; 64]);
+    let api = Settings::read(file).unwrap().resource_server().unwrap();
+    let verify = |algorithm| block_on(api.verify(&idp.token(API).sign_hmac(algorithm, &[b'x'; 64])));
+    assert!(verify(HmacAlgorithm::HS512).is_ok());
+    assert_eq!(verify(HmacAlgorithm::HS384).unwrap_err().token_error(), Some(TokenError::Algorithm));
+}
+
+/// Each mistake beside the path that it is reported at and a word of the advice.
+#[test]
+fn every_mistake_names_its_field_and_says_what_to_write() {
+    let folder = Folder::new("mistakes");
+    let idp = Idp::with_algorithms(ISSUER, [Algorithm::RS256]);
+    let jwks: Value = serde_json::from_str(&idp.jwks()).unwrap();
+    folder.write("public.pem", public_pem(&jwks["keys"][0]));
+    folder.write("keys.json", idp.jwks());
+    folder.write("short", "0123456789");
+    folder.write("none.json", r#"{"keys":[]}"#);
+    folder.write("text", "text");
+    let issuer = |rest: &str| format!("resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\n{rest}");
+    let keys = |rest: &str| issuer(&format!("jwks_file = \"keys.json\"\n{rest}"));
+    let route = |rest: &str| keys(&format!("[[route]]\n{rest}"));
+    let read = |text: &str| {
+        let settings = Settings::read(folder.write("settings.toml", text))?;
+        settings.listen()?;
+        settings.resource_server()?;
+        settings.routes().map(drop)
+    };
+    for good in [
+        keys(""),
+        issuer("pem_file = \"public.pem\""),
+        keys("audience = [\"a\", \"b\"]\nleeway = \"0s\"\ntypes = [\"\"]"),
+        keys("audience = []\ndangerous_any_audience = true"),
+        route("path = \"/\"\nscopes = []"),
+        route("path = \"/\"\n[[route]]\npath = \"/\"\nmethod = \"GET\""),
+    ] {
+        read(&good).unwrap_or_else(|error| panic!("{good}\n{error}"));
+    }
+    for (text, path, advice) in [
+        ("".to_owned(), "", "missing field `resource`"),
+        (format!("resource = \"{API}\""), "issuer", "add at least one issuer"),
+        (MINIMAL.to_owned(), "issuer[0].jwks", "write jwks, jwks_file, pem_file or hmac_secret_file"),
+        (keys("").replace(API, ""), "resource", "write what issuers put into aud"),
+        ("resource = 1".to_owned(), "resource", "expected a string"),
+        (format!("unknown = 1\n{}", keys("")), "unknown", "expected one of"),
+        (keys("unknown = 1"), "issuer[0].unknown", "expected one of"),
+        (route("path = \"/\"\nunknown = 1"), "route[0].unknown", "expected one of"),
+        (format!("listen = \"here\"\n{}", keys("")), "listen", "write one such as \"127.0.0.1:8080\""),
+        (format!("listen = \"127.0.0.1\"\n{}", keys("")), "listen", "an address with a port"),
+        ("resource =\n".to_owned(), "", "line 1 is not TOML"),
+        (format!("{}\n[[issuer", keys("")), "", "is not TOML"),
+        (keys("").replace(&format!("iss = \"{ISSUER}\""), ""), "issuer[0].iss", "write iss or"),
+        (keys("").replace(ISSUER, ""), "issuer[0].iss", "write what the tokens say"),
+        (keys("jwks = \"https://x/\""), "issuer[0].jwks_file", "a second key source besides jwks"),
+        (keys("discovery = true"), "issuer[0].jwks_file", "a second key source besides discovery"),
+        (keys("pem_file = \"public.pem\""), "issuer[0].pem_file", "write only one of the two"),
+        (keys("hmac_secret_file = \"short\""), "issuer[0].hmac_secret_file", "write only one of the two"),
+        (issuer("discovery = false"), "issuer[0].jwks", "no key source"),
+        (issuer("").replace("https:", "http:"), "issuer[0].iss", "https"),
+        (issuer("jwks = \"http://id.example.com/\""), "issuer[0].jwks", "https"),
+        (issuer("jwks = \"http://10.0.0.1/\"\ndangerous_allow_http = true"), "issuer[0].jwks", "localhost"),
+        (issuer("jwks = \"keys\""), "issuer[0].jwks", "write one such as \"https://id.example.com\""),
+        (issuer("jwks_file = \"absent\""), "issuer[0].jwks_file", "relative to the settings file"),
+        (issuer("pem_file = \"absent\""), "issuer[0].pem_file", "relative to the settings file"),
+        (
+            issuer("hmac_secret_file = \"absent\""),
+            "issuer[0].hmac_secret_file",
+            "relative to the settings file",
+        ),
+        (issuer("jwks_file = \"none.json\""), "issuer[0].jwks_file", "write at least one public key"),
+        (issuer("jwks_file = \"text\""), "issuer[0].jwks_file", "not a JWK Set"),
+        (issuer("pem_file = \"text\""), "issuer[0].pem_file", "not a public key in PEM"),
+        (issuer("hmac_secret_file = \"short\""), "issuer[0].hmac_secret_file", "at least 32 random bytes"),
+        (keys("audience = []"), "issuer[0].audience", "dangerous_any_audience"),
+        (keys("audience = [\"\"]"), "issuer[0].audience", "write what the issuer puts into aud"),
+        (keys("audience = \"a\""), "issuer[0].audience", "expected a sequence"),
+        (keys("audience = [1]"), "issuer[0].audience[0]", "expected a string"),
+        (keys("algorithms = []"), "issuer[0].algorithms", "leave them out"),
+        (keys("algorithms = [\"RS256\", \"rs256\"]"), "issuer[0].algorithms[1]", "write some of RS256"),
+        (keys("algorithms = [\"none\"]"), "issuer[0].algorithms[0]", "is no algorithm"),
+        (keys("algorithms = [\"HS256\"]"), "issuer[0].algorithms[0]", "hmac_secret_file"),
+        (
+            issuer("hmac_secret_file = \"short\"\nalgorithms = [\"RS256\"]"),
+            "issuer[0].algorithms[0]",
+            "write some of HS256",
+        ),
+        (keys("types = []"), "issuer[0].types", "leave them out"),
+        (keys("leeway = \"fast\""), "issuer[0].leeway", "write one such as \"60s\""),
+        (keys("leeway = 60"), "issuer[0].leeway", "expected a string"),
+        (keys("leeway = \"301s\""), "issuer[0].leeway", "write at most \"300s\""),
+        (keys("dangerous_allow_http = \"yes\""), "issuer[0].dangerous_allow_http", "expected a boolean"),
+        (keys(&format!("[[issuer]]\niss = \"{ISSUER}\"")), "issuer[1].iss", "write each issuer once"),
+        (route(""), "route[0]", "missing field `path`"),
+        (route("path = \"orders\""), "route[0].path", "write one such as \"/orders\""),
+        (route("path = \"/\"\nmethod = \"get\""), "route[0].method", "write GET"),
+        (route("path = \"/\"\nmethod = \"FETCH\""), "route[0].method", "write GET"),
+        (route("path = \"/\"\nscopes = [\"a b\"]"), "route[0].scopes[0]", "one scope per string"),
+        (route("path = \"/\"\nscopes = [\"a\", \"\"]"), "route[0].scopes[1]", "one scope per string"),
+        (route("path = \"/\"\nany_scopes = []"), "route[0].any_scopes", "leave it out"),
+        (route("path = \"/\"\npublic = true\nscopes = [\"a\"]"), "route[0].public", "leave out public"),
+        (route("path = \"/\"\npublic = true\noptional = true"), "route[0].optional", "one of the two"),
+        (route("path = \"/\"\n[[route]]\npath = \"/\""), "route[1].path", "write each route once"),
+    ] {
+        let error = read(&text).expect_err(&text);
+        assert_eq!(error.path(), path, "{text}\n{error}");
+        let shown = error.to_string();
+        assert!(shown.contains(advice), "{text}\n{shown}");
+        assert!(!shown.contains('\n'), "{text}\n{shown}");
+    }
+    let error = Settings::read(folder.0.join("absent.toml")).unwrap_err();
+    assert_eq!(error.kind(), ConfigErrorKind::Settings);
+    assert!(error.to_string().contains("absent.toml"), "{error}");
+}
+
+#[test]
+#[cfg(feature = "reqwest")]
+fn a_private_certificate_authority_is_read() {
+    let folder = Folder::new("ca");
+    let text = format!("resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\nca_file = \"ca.pem\"\n");
+    let read = || Settings::read(folder.write("settings.toml", &text)).unwrap().resource_server();
+    let error = read().unwrap_err();
+    assert_eq!(error.path(), "issuer[0].ca_file");
+    folder.write("ca.pem", "no certificate");
+    let error = read().unwrap_err();
+    assert_eq!(error.path(), "issuer[0].ca_file", "{error}");
+}

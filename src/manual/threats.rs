@@ -1,0 +1,79 @@
+//! What is done about each known attack on a service that accepts tokens, and what is left to you.
+//!
+//! # Forged tokens
+//!
+//! | attack | what stops it |
+//! |---|---|
+//! | `alg: none`, in any spelling | [`Algorithm`] has no such variant; names are exact and case-sensitive |
+//! | a public key used as an HMAC secret (RFC 8725 §2.1) | [`HmacAlgorithm`] is another type; no key set leads to it, and an issuer has either public keys or a secret |
+//! | the header chooses the algorithm | it is compared with the issuer's list and with the family of the key; it chooses nothing (RFC 8725 §3.1) |
+//! | a key in the header: `jwk`, `jku`, `x5u`, `x5c` | these are not read (RFC 8725 §3.10) |
+//! | a `kid` that is a path, a URL or a query | it is compared, and nothing else: never opened, fetched or sent |
+//! | another issuer's key | the issuer is selected first, by exact `iss`; only its own keys are tried (RFC 8725 §3.8) |
+//! | weak keys: short or even moduli, an exponent of 1, moduli with the ROCA fingerprint, points of small order | checked at import, before a backend sees the key; what fails is left out |
+//! | degenerate signatures, such as ECDSA with zeros | left to the backends, and tested with vectors made by others for each of them |
+//! | a token rewritten with the same meaning | the signature covers every byte of header and payload; base64url must be canonical. An ECDSA signature has a valid twin all the same: tell tokens apart by `jti`, not by their text |
+//!
+//! # Tokens for something else
+//!
+//! | attack | what stops it |
+//! |---|---|
+//! | a token for another service, passed on | `aud` must hold the expected audience; [`dangerous_any_audience`] turns that off |
+//! | an ID token, refresh token or logout token | `typ`, where the issuer writes one; [`Profile::rfc9068`] demands `at+jwt` |
+//! | a stolen token that is bound to a key | any `cnf` but an empty one is refused: no proof is supported |
+//! | a token without `iss` at an issuer that writes it | it only meets unnamed issuers |
+//! | a user called like a client | not stopped here: `sub` and `client_id` are two name spaces (RFC 9700 §4.15); compare like with like |
+//!
+//! # Confused parsers
+//!
+//! | attack | what stops it |
+//! |---|---|
+//! | a member twice; nesting without end; huge numbers; many dots | refused, at every depth; bounds come before any decoding |
+//! | a claim with a wrong JSON type, to have it taken for absent | a wrong type is invalid, and so is `null` where a claim is read |
+//! | two `Authorization` headers, or a token in the query | 400 for the first; the second is not looked for |
+//! | a scope that looks like another: other separators, prefixes | scopes follow RFC 6749 §3.3 or grant nothing; they are compared whole |
+//!
+//! # Around a protected service
+//!
+//! | attack | what stops it |
+//! |---|---|
+//! | a path that a proxy or pattern reads in another way than the router | there are no path patterns: the rule is on the route itself |
+//! | a handler that was left unprotected | [`Token`] as an argument answers 500 there; nobody else can make a `Token` |
+//! | a token exchanged between two layers | the inner layer takes over a verdict only for the very same token, server and issuer |
+//! | a verdict that outlives the token or the rule | nothing is cached: signature, time and rule are checked for each request |
+//! | tokens in logs | the header value is marked sensitive; no `Debug`, error or event of the crate holds token bytes |
+//!
+//! # Against the keys
+//!
+//! | attack | what stops it |
+//! |---|---|
+//! | made-up key ids, to have keys fetched | a budget for each issuer, a bound on those who wait, and one fetch at a time: [`MISS_INTERVAL`], [`MISS_BURST`], [`MAX_MISS_WAITERS`] |
+//! | made-up key ids, to use up what a rotation needs | the scheduled refresh has a budget of its own |
+//! | an outage of the issuer, to have everybody refused or anybody accepted | keys serve on up to [`STALE_FOR`], then 503; never 401, never without keys |
+//! | a discovery document of another issuer | its `issuer` must be identical (RFC 8414 §3.3) |
+//! | a key URL that points inside: link-local addresses, plain HTTP, a redirect | refused, whether configured or discovered; redirects are not followed |
+//! | an endless or huge answer | bounded in time and bytes while it streams in: [`FETCH_TIMEOUT`], [`MAX_RESPONSE_LENGTH`] |
+//! | one odd key, to have a whole set refused | keys are read one by one; an odd one is left out with its reason |
+//! | the machine's clock set back, to keep a withdrawn key | key ages use a monotonic clock |
+//!
+//! # What is left to you
+//!
+//! - TLS in front of the service: a bearer token is good for whoever reads it.
+//! - Short lives of tokens. A token is accepted until it expires, also if the issuer has withdrawn it in the meantime.
+//! - Other private networks: a key URL may name any host but the addresses above, and names are resolved as usual.
+//!   Trust issuers whose discovery documents you would trust with that.
+//! - Limits on requests. An invalid signature costs as much as a valid one.
+//! - What a handler logs. [`Token::claims`] gives personal data to whoever asks for it.
+//!
+//! [`Algorithm`]: crate::Algorithm
+//! [`HmacAlgorithm`]: crate::HmacAlgorithm
+//! [`dangerous_any_audience`]: crate::Issuer::dangerous_any_audience
+//! [`Profile::rfc9068`]: crate::Profile::rfc9068
+//! [`Token`]: crate::Token
+//! [`Token::claims`]: crate::Token::claims
+//! [`MISS_INTERVAL`]: super::defaults::MISS_INTERVAL
+//! [`MISS_BURST`]: super::defaults::MISS_BURST
+//! [`MAX_MISS_WAITERS`]: super::defaults::MAX_MISS_WAITERS
+//! [`STALE_FOR`]: super::defaults::STALE_FOR
+//! [`FETCH_TIMEOUT`]: super::defaults::FETCH_TIMEOUT
+//! [`MAX_RESPONSE_LENGTH`]: super::defaults::MAX_RESPONSE_LENGTH
