@@ -3,6 +3,8 @@
 //! `cargo run --example server` starts it together with an authorization server of its own, and prints what to try.
 //! `cargo run --example server -- --settings FILE` protects the routes of a settings file.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to people")]
+
 mod api;
 mod demo;
 

@@ -23,7 +23,7 @@ pub(crate) enum Value<'a> {
     /// With a fraction, an exponent, or too large for the variant above.
     Float(f64),
     String(Cow<'a, str>),
-    Array(Vec<Value<'a>>),
+    Array(Vec<Self>),
     Object(Object<'a>),
 }
 

@@ -92,6 +92,7 @@ impl Keys {
         Self(Source::Hmac(Secret::new(secret.into()), algorithms.into_iter().collect()))
     }
 
+    #[cfg(feature = "reqwest")]
     pub(crate) fn are_remote(&self) -> bool {
         matches!(self.0, Source::Discovery | Source::Url(_))
     }

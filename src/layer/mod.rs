@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 pub use self::future::ResponseFuture;
+#[cfg(feature = "axum")]
 pub(crate) use self::service::Anonymous;
 pub use self::service::BearerAuth;
 use self::service::Policy;

@@ -22,9 +22,8 @@
 //! ```
 
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
+    clippy::indexing_slicing,
     reason = "a fault in a test kit should stop the test, as far from production as it is"
 )]
 

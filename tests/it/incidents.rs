@@ -207,7 +207,7 @@ fn pooled_keys() {
     let api = server(&clock, [one.issuer(), two.issuer()]);
     let good = two.token(API).sign();
     assert!(crate::support::block_on(api.verify(&good)).is_ok());
-    let forged = two.clone().renamed(ISSUER).token(API).sign();
+    let forged = two.renamed(ISSUER).token(API).sign();
     assert!(crate::support::block_on(api.verify(&forged)).is_err());
 }
 
