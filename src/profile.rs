@@ -136,13 +136,14 @@ impl Profile {
             Some(value) => read_scopes(value)?,
             None => Scopes::default(),
         };
-        check_confirmation(claims)?;
-        Ok(Identity {
+        let identity = Identity {
             client_id: not_empty(client),
             subject: not_empty(claims.text("sub")?),
             token_id: not_empty(claims.text("jti")?),
             scopes: if self.trust_scopes { scopes } else { Scopes::default() },
-        })
+        };
+        check_confirmation(claims)?;
+        Ok(identity)
     }
 }
 

@@ -17,8 +17,10 @@
 //!     scopes = ["orders:read"]
 //!     "#,
 //! )?;
+//! # #[cfg(feature = "reqwest")] {
 //! let api = settings.resource_server()?;
 //! assert_eq!(api.identifier(), "https://api.example.com");
+//! # }
 //! for route in settings.routes()? {
 //!     assert_eq!(route.path(), "/orders");
 //!     assert!(matches!(route.access(), Access::Required(_)));

@@ -10,6 +10,7 @@ use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
 use http::StatusCode;
+use http::header::ALLOW;
 use serde_json::{Value, json};
 use tower::Layer;
 use tower::util::BoxCloneSyncService;
@@ -39,6 +40,8 @@ pub(crate) fn protected(api: ResourceServer, routes: &[Route]) -> Result<Router,
 
 fn methods(auth: &BearerAuthLayer<ProblemJson>, routes: &[&Route]) -> Result<MethodRouter, String> {
     let mut methods = MethodRouter::new();
+    let allowed = allowed(routes);
+    let no_such_method = || async move { (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]) };
     let mut others = BoxCloneSyncService::new(auth.layer(no_such_method.with_state(())));
     for route in routes {
         let endpoint = endpoint(auth, route.access());
@@ -106,6 +109,11 @@ async fn no_such_path() -> StatusCode {
     StatusCode::NOT_FOUND
 }
 
-async fn no_such_method() -> StatusCode {
-    StatusCode::METHOD_NOT_ALLOWED
+/// The methods of a path, as a 405 must name them (RFC 9110 §15.5.6). HEAD follows GET.
+fn allowed(routes: &[&Route]) -> String {
+    let methods = routes.iter().filter_map(|route| route.method()).flat_map(|method| match method.as_str() {
+        "GET" => vec!["GET", "HEAD"],
+        other => vec![other],
+    });
+    methods.collect::<Vec<_>>().join(", ")
 }

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tower_bearer::testing::{AuthorizationServer, Idp, random_hex};
 use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ProblemJson, ResourceServer, Token, any_of};
 
-use crate::{Error, bind, ready, serve};
+use crate::{Error, bind, serve};
 
 const API: &str = "https://api.example.com";
 
@@ -22,9 +22,8 @@ pub(crate) async fn run() -> Result<(), Error> {
     // The demonstration's issuer has no TLS; it cannot be reached from another machine.
     let api = ResourceServer::builder(API).issuer(Issuer::new(&issuer).dangerous_allow_http()).build()?;
     let listener = bind(free_port).await?;
-    ready(&listener)?;
-    print_what_to_try(&issuer, &format!("http://{}", listener.local_addr()?), &secret);
-    serve(listener, orders(api)).await
+    let instructions = what_to_try(&issuer, &format!("http://{}", listener.local_addr()?), &secret);
+    serve(listener, orders(api), &instructions).await
 }
 
 /// The API: every route needs a token, some need a scope, and one is public.
@@ -58,8 +57,8 @@ async fn authorization_server(listener: TcpListener, issuer: String, secret: Str
     }
 }
 
-fn print_what_to_try(issuer: &str, api: &str, secret: &str) {
-    println!(
+fn what_to_try(issuer: &str, api: &str, secret: &str) -> String {
+    format!(
         r#"
 The API is at {api}, its authorization server at {issuer}. In another terminal:
 
@@ -78,6 +77,7 @@ curl -i -X POST -H "Authorization: Bearer $TOKEN" {api}/orders
 # 200: public.
 curl -i {api}/healthz
 
-Ctrl-C stops both."#
-    );
+Ctrl-C stops both.
+"#
+    )
 }

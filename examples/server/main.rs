@@ -39,9 +39,7 @@ async fn from_settings(file: &str) -> Result<(), Error> {
     let settings = Settings::read(file)?;
     let address = settings.listen()?;
     let app = api::protected(settings.resource_server()?, &settings.routes()?)?;
-    let listener = bind(address).await?;
-    ready(&listener)?;
-    serve(listener, app).await
+    serve(bind(address).await?, app, "").await
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -50,28 +48,32 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         .map_err(|error| format!("listen: {address} cannot be used ({error}); write another address").into())
 }
 
-/// The first line of standard output, for whoever waits for it.
-fn ready(listener: &TcpListener) -> Result<(), Error> {
+/// Serves until it is stopped. The first line of standard output is for whoever waits for it; by then a signal to
+/// stop is heard.
+async fn serve(listener: TcpListener, app: Router, instructions: &str) -> Result<(), Error> {
+    let stopped = stopped()?;
     println!("READY http://{}", listener.local_addr()?);
-    Ok(())
+    print!("{instructions}");
+    Ok(axum::serve(listener, app).with_graceful_shutdown(stopped).await?)
 }
 
-async fn serve(listener: TcpListener, app: Router) -> Result<(), Error> {
-    Ok(axum::serve(listener, app).with_graceful_shutdown(stopped()).await?)
-}
-
-async fn stopped() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupted => {}
-                _ = terminated.recv() => {}
-            }
-            return;
+/// Ctrl-C, or SIGTERM where there is one.
+#[cfg(unix)]
+fn stopped() -> Result<impl Future<Output = ()>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
-    }
-    let _ = interrupted.await;
+    })
+}
+
+#[cfg(not(unix))]
+fn stopped() -> Result<impl Future<Output = ()>, Error> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }

@@ -1,5 +1,7 @@
 //! The compact serialization (RFC 7515 §7.1), taken apart and bounded before anything is decoded.
 
+use std::fmt;
+
 use super::TokenError;
 use super::algorithm::{Algorithm, HmacAlgorithm};
 use super::base64url;
@@ -13,7 +15,6 @@ pub const MAX_TOKEN_LENGTH: usize = 16 * 1024;
 pub const MAX_KID_LENGTH: usize = 256;
 
 /// A signed token, taken apart. Nothing in it is proven yet.
-#[derive(Debug)]
 pub(crate) struct Compact<'a> {
     /// What the signature covers: header and payload as they were sent.
     pub(crate) signing_input: &'a str,
@@ -24,7 +25,6 @@ pub(crate) struct Compact<'a> {
 
 /// The members of a header that decide anything. `jku`, `jwk`, `x5u` and `x5c` are not among them: key
 /// material from a token is never used (RFC 8725 §3.10).
-#[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) alg: HeaderAlgorithm,
     /// `""` where there is none.
@@ -42,6 +42,13 @@ pub(crate) enum HeaderAlgorithm {
     Hmac(HmacAlgorithm),
     /// `none` and everything else.
     Unknown,
+}
+
+impl fmt::Debug for Compact<'_> {
+    /// Nothing of the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
 }
 
 impl<'a> Compact<'a> {

@@ -12,10 +12,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 pub const MAX_JSON_DEPTH: usize = 16;
 
 /// A JSON object, its members in the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
-#[derive(Debug)]
 pub(crate) enum Value<'a> {
     Null,
     Bool,
@@ -30,6 +29,13 @@ pub(crate) enum Value<'a> {
 /// Not a single well-formed JSON object, or too deep, or with a member twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotAnObject;
+
+impl fmt::Debug for Object<'_> {
+    /// Nothing of the claims.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
 
 impl<'a> Object<'a> {
     pub(crate) fn parse(json: &'a [u8]) -> Result<Self, NotAnObject> {

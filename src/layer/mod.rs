@@ -27,17 +27,14 @@ use crate::server::{ResourceServer, Trusted};
 /// ```
 /// use axum::{Router, routing::get};
 /// use tower_bearer::{BearerAuthLayer, any_of};
-/// # use tower_bearer::{Issuer, ResourceServer};
-/// # let api = ResourceServer::builder("https://api.example.com")
-/// #     .issuer(Issuer::new("https://id.example.com"))
-/// #     .build()?;
+/// # let idp = tower_bearer::testing::Idp::new("https://id.example.com");
+/// # let api = idp.resource_server("https://api.example.com");
 ///
 /// let auth = BearerAuthLayer::new(api);
 /// let app: Router = Router::new()
 ///     .route("/orders", get(|| async { "orders" }).layer(auth.scopes(["orders:read"])))
 ///     .route("/report", get(|| async { "report" }).layer(auth.require(any_of(["reports", "admin"]))))
 ///     .layer(auth);
-/// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
 #[derive(Clone)]
 #[must_use]
@@ -100,15 +97,12 @@ impl<R: Clone> BearerAuthLayer<R> {
     /// ```
     /// use http::Response;
     /// use tower_bearer::{BearerAuthLayer, Rejection, RequestHead};
-    /// # use tower_bearer::{Issuer, ResourceServer};
-    /// # let api = ResourceServer::builder("https://api.example.com")
-    /// #     .issuer(Issuer::new("https://id.example.com"))
-    /// #     .build()?;
+    /// # let idp = tower_bearer::testing::Idp::new("https://id.example.com");
+    /// # let api = idp.resource_server("https://api.example.com");
     ///
     /// let auth = BearerAuthLayer::new(api)
     ///     .respond_with(|why: &Rejection, _: &RequestHead<'_>| why.response(format!("{why}\n")));
     /// # let _ = auth;
-    /// # Ok::<(), tower_bearer::ConfigError>(())
     /// ```
     pub fn respond_with<R2>(&self, respond: R2) -> BearerAuthLayer<R2> {
         BearerAuthLayer { policy: self.policy.clone(), respond }

@@ -28,6 +28,7 @@ use crate::token::{ServerIdentity, Token};
 ///
 /// let api = ResourceServer::builder("https://api.example.com")
 ///     .issuer(Issuer::new("https://id.example.com"))
+/// #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))
 ///     .build()?;
 /// let auth = BearerAuthLayer::new(api);
 /// # let _ = auth;

@@ -41,10 +41,10 @@ impl Inner {
     /// `waited` is how the fetch ended that an earlier call was pending on. With it the answer is final.
     pub(crate) fn verify(&self, raw: &str, trusted: &Trusted, waited: Option<Ended>) -> Result<Token, Stop> {
         let token = Compact::parse(raw)?;
+        let claims = Claims::parse(&token.payload)?;
         if token.header.alg == HeaderAlgorithm::Unknown {
             return Err(TokenError::Algorithm.into());
         }
-        let claims = Claims::parse(&token.payload)?;
         let now = self.clock.now().into();
         let (issuer, accepted) = match claims.issuer()? {
             Some(iss) => {

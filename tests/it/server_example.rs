@@ -229,6 +229,12 @@ public = true
         let (status, _, _) = server.call(method, path, token.map(String::as_str)).await;
         assert_eq!(status.as_u16(), expected, "{method} {path} with {}", token.is_some());
     }
+    let delete = http::Request::delete(format!("{}/orders", server.url))
+        .header("authorization", format!("Bearer {read}"));
+    let client =
+        hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+    let response = client.request(delete.body(Full::<bytes::Bytes>::default()).unwrap()).await.unwrap();
+    assert_eq!(response.headers()["allow"], "GET, HEAD, POST");
     for path in ["/feed", "/public", "/half"] {
         assert_eq!(server.get(path, None).await.2, json!({"anonymous": true}), "{path}");
     }

@@ -222,7 +222,11 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
         (keys("leeway = 60"), "issuer[0].leeway", "expected a string"),
         (keys("leeway = \"301s\""), "issuer[0].leeway", "write at most \"300s\""),
         (keys("dangerous_allow_http = \"yes\""), "issuer[0].dangerous_allow_http", "expected a boolean"),
-        (keys(&format!("[[issuer]]\niss = \"{ISSUER}\"")), "issuer[1].iss", "write each issuer once"),
+        (
+            keys(&format!("[[issuer]]\niss = \"{ISSUER}\"\njwks_file = \"keys.json\"")),
+            "issuer[1].iss",
+            "write each issuer once",
+        ),
         (route(""), "route[0]", "missing field `path`"),
         (route("path = \"orders\""), "route[0].path", "write one such as \"/orders\""),
         (route("path = \"/\"\nmethod = \"get\""), "route[0].method", "write GET"),
