@@ -14,10 +14,10 @@ use crate::token::Token;
 /// let rule = all_of([any_of(["reports", "admin"]), all_of(["orders:read"])]);
 /// # let _ = rule;
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Rule(Node);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 enum Node {
     Scope(Scope),
     All(Vec<Rule>),
@@ -46,6 +46,10 @@ pub fn any_of<I: IntoIterator<Item: IntoRule>>(rules: I) -> Rule {
 }
 
 /// What [`all_of`] and [`any_of`] take: a string literal, a [`Scope`] or a [`Rule`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a scope literal, a `Scope` nor a `Rule`",
+    note = "parse text that is read at run time into a `Scope` first: `text.parse::<Scope>()?`"
+)]
 pub trait IntoRule: sealed::Sealed {
     /// # Panics
     /// If a literal is not a scope.

@@ -35,13 +35,14 @@ pub struct Claims<T>(pub T);
 /// The token that a [`BearerAuthLayer`](crate::BearerAuthLayer) verified.
 ///
 /// # Errors
-/// [`Wiring`](RejectionKind::Wiring) (500) where no layer ran: the route is not protected. Also under an optional
-/// layer if no token came; take an `Option<Token>` there.
+/// [`Wiring`](RejectionKind::Wiring) (500) where no layer ran: the route is not protected.
+/// [`NoCredentials`](RejectionKind::NoCredentials) (401) under an optional layer if no token came; take an
+/// `Option<Token>` there.
 impl<S: Sync> FromRequestParts<S> for Token {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        verified(parts)?.ok_or_else(wiring)
+        verified(parts)?.ok_or_else(no_credentials)
     }
 }
 
@@ -58,7 +59,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let token = verified(parts)?.ok_or_else(wiring)?;
+        let token = verified(parts)?.ok_or_else(no_credentials)?;
         Ok(Self(token.claims()?))
     }
 }
@@ -78,6 +79,10 @@ fn verified(parts: &Parts) -> Result<Option<Token>, Rejection> {
         return Ok(Some(token.clone()));
     }
     if parts.extensions.get::<Anonymous>().is_some() { Ok(None) } else { Err(wiring()) }
+}
+
+fn no_credentials() -> Rejection {
+    Rejection::new(RejectionKind::NoCredentials)
 }
 
 fn wiring() -> Rejection {

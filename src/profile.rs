@@ -125,15 +125,16 @@ impl Profile {
 
     /// Reads a verified token's claims.
     pub(crate) fn identify<'a>(&self, claims: &'a Claims<'_>) -> Result<Identity<'a>, TokenError> {
-        // `null` is there, but it says nothing.
-        let present = |path: &String| claims.find(path).is_some_and(|value| !matches!(value, Value::Null));
-        if !self.required.iter().all(present) {
-            return Err(TokenError::MissingClaim);
+        for path in &self.required {
+            // `null` is there, but it says nothing.
+            if matches!(claims.find(path)?, None | Some(Value::Null)) {
+                return Err(TokenError::MissingClaim);
+            }
         }
         let not_empty = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
         let client = self.client.iter().find_map(|path| claims.text(path).transpose()).transpose()?;
-        let scopes = match self.scope.iter().find_map(|path| claims.find(path)) {
-            Some(value) => read_scopes(value)?,
+        let scopes = match self.scope.iter().find_map(|path| claims.find(path).transpose()) {
+            Some(value) => read_scopes(value?)?,
             None => Scopes::default(),
         };
         let identity = Identity {
@@ -150,7 +151,7 @@ impl Profile {
 /// RFC 9449 §7.2, RFC 8705 §3: a token that is bound to a key must not pass as a plain bearer token. No proof is
 /// supported, so every binding is unmet; an empty `cnf` binds to nothing.
 fn check_confirmation(claims: &Claims<'_>) -> Result<(), TokenError> {
-    match claims.find("cnf") {
+    match claims.find("cnf")? {
         None => Ok(()),
         Some(Value::Object(cnf)) if cnf.is_empty() => Ok(()),
         Some(Value::Object(_)) => Err(TokenError::Confirmation),

@@ -135,8 +135,8 @@ impl Settings {
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let parser = toml::Deserializer::parse(text).map_err(|error| syntax(text, &error))?;
         serde_path_to_error::deserialize(parser).map_err(|error| {
-            let path = error.path().to_string();
-            let wrong = wrong(one_line(error.inner().message()));
+            let path = one_line(&error.path().to_string());
+            let wrong = field(error.inner().message());
             if path == "." { wrong } else { wrong.at(&path) }
         })
     }
@@ -255,6 +255,9 @@ impl IssuerSettings {
             Keys::jwks(file(name, "jwks_file")?)
         } else if let Some(name) = &self.pem_file {
             Keys::pem(file(name, "pem_file")?)
+        } else if self.iss.is_none() && self.discovery == Some(true) {
+            let message = "there is no iss to start from; write iss, or another key source instead";
+            return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("discovery"));
         } else if self.iss.is_none() || self.discovery == Some(false) {
             let message = "no key source; write jwks, jwks_file, pem_file or hmac_secret_file";
             return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("jwks"));
@@ -295,6 +298,10 @@ impl IssuerSettings {
     /// One secret is best used with one algorithm, so only the common one is the default.
     fn hmac_algorithms(&self) -> Result<Vec<HmacAlgorithm>, ConfigError> {
         let Some(algorithms) = &self.algorithms else { return Ok(vec![HmacAlgorithm::HS256]) };
+        if algorithms.is_empty() {
+            let message = "empty; write some of HS256, HS384, HS512 or leave them out";
+            return Err(ConfigError::new(ConfigErrorKind::Algorithms, message).at("algorithms"));
+        }
         parse_each(algorithms, |name| {
             name.parse().map_err(|_| {
                 let possible = names(&HmacAlgorithm::ALL.map(HmacAlgorithm::name));
@@ -432,6 +439,19 @@ fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = before.matches('\n').count().saturating_add(1);
     wrong(format!("line {line} is not TOML: {}", one_line(error.message())))
+}
+
+/// What serde says of a field; of a missing one it says the name but not the path.
+fn field(message: &str) -> ConfigError {
+    match message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        Some(("resource", _)) => {
+            wrong("missing; write our identifier, such as resource = \"https://api.example.com\"")
+                .at("resource")
+        }
+        Some(("path", _)) => wrong("missing; write one such as path = \"/orders\"").at("path"),
+        Some((name, _)) => wrong("missing; write it").at(name),
+        None => wrong(one_line(message)),
+    }
 }
 
 fn one_line(text: &str) -> String {

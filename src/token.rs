@@ -53,8 +53,14 @@ pub(crate) struct IssuerIdentity {
 }
 
 /// The claims do not have the shape that was asked for.
-#[derive(Debug)]
-pub struct ClaimsError(serde_json::Error);
+///
+/// It says where the parser stopped, and nothing of what was there: claims are personal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimsError {
+    missing: bool,
+    line: usize,
+    column: usize,
+}
 
 impl Token {
     /// The one place where a token is made, called when everything about it has been verified.
@@ -166,7 +172,7 @@ impl Token {
     /// # Errors
     /// If a claim is missing that `T` needs or has another type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
-        serde_json::from_slice(&self.0.payload).map_err(ClaimsError)
+        serde_json::from_slice(&self.0.payload).map_err(|error| ClaimsError::new(&error))
     }
 
     pub(crate) fn was_verified_by(&self, server: &Arc<ServerIdentity>) -> bool {
@@ -204,15 +210,25 @@ impl fmt::Debug for Token {
     }
 }
 
-impl fmt::Display for ClaimsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the claims of the access token do not have the expected shape")
+impl ClaimsError {
+    fn new(error: &serde_json::Error) -> Self {
+        // serde has no kind for it; its text starts like this for every format.
+        let missing = error.to_string().starts_with("missing field");
+        Self { missing, line: error.line(), column: error.column() }
+    }
+
+    /// Whether a claim is absent, rather than of another type.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.missing
     }
 }
 
-impl std::error::Error for ClaimsError {
-    /// The parser's words, which may quote a claim: for the operator, not for the client.
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+impl fmt::Display for ClaimsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.missing { "a claim is missing" } else { "a claim has another type than expected" };
+        write!(f, "{what} (line {}, column {})", self.line, self.column)
     }
 }
+
+impl std::error::Error for ClaimsError {}

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter};
+use axum::routing::{MethodFilter, MethodRouter, any_service};
 use http::StatusCode;
 use http::header::ALLOW;
 use serde_json::{Value, json};
@@ -39,21 +39,21 @@ pub(crate) fn protected(api: ResourceServer, routes: &[Route]) -> Result<Router,
 }
 
 fn methods(auth: &BearerAuthLayer<ProblemJson>, routes: &[&Route]) -> Result<MethodRouter, String> {
-    let mut methods = MethodRouter::new();
-    let allowed = allowed(routes);
-    let no_such_method = || async move { (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]) };
-    let mut others = BoxCloneSyncService::new(auth.layer(no_such_method.with_state(())));
+    let mut methods = match routes.iter().find(|route| route.method().is_none()) {
+        Some(any) => any_service(endpoint(auth, any.access())),
+        None => {
+            let allowed = allowed(routes);
+            let no_such_method = || async move { (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]) };
+            MethodRouter::new().fallback_service(auth.layer(no_such_method.with_state(())))
+        }
+    };
     for route in routes {
-        let endpoint = endpoint(auth, route.access());
-        match route.method() {
-            Some(method) => {
-                let filter = MethodFilter::try_from(method.clone()).map_err(|error| error.to_string())?;
-                methods = methods.on_service(filter, endpoint);
-            }
-            None => others = endpoint,
+        if let Some(method) = route.method() {
+            let filter = MethodFilter::try_from(method.clone()).map_err(|error| error.to_string())?;
+            methods = methods.on_service(filter, endpoint(auth, route.access()));
         }
     }
-    Ok(methods.fallback_service(others))
+    Ok(methods)
 }
 
 fn endpoint(auth: &BearerAuthLayer<ProblemJson>, access: &Access) -> Endpoint {
@@ -74,6 +74,10 @@ fn endpoint(auth: &BearerAuthLayer<ProblemJson>, access: &Access) -> Endpoint {
 fn check_path(known: &mut matchit::Router<()>, path: &str) -> Result<(), String> {
     if path.split('/').any(|segment| segment.starts_with([':', '*'])) {
         return Err("a parameter is written {name}, and the rest of a path {*name}".to_owned());
+    }
+    // The router numbers parameters by letters, and panics when they run out.
+    if path.matches('{').count() > 25 {
+        return Err("more than 25 parameters; write fewer".to_owned());
     }
     known
         .insert(path, ())

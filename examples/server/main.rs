@@ -3,12 +3,14 @@
 //! `cargo run --example server` starts it together with an authorization server of its own, and prints what to try.
 //! `cargo run --example server -- --settings FILE` protects the routes of a settings file.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to people")]
+#![expect(clippy::print_stderr, reason = "a program talks to people")]
 
 mod api;
 mod demo;
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use axum::Router;
@@ -19,11 +21,10 @@ type Error = Box<dyn std::error::Error>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let done = match arguments.as_slice() {
         [] => demo::run().await,
-        ["--settings", file] => from_settings(file).await,
+        [option, file] if option == "--settings" => from_settings(file.as_ref()).await,
         _ => Err("usage: server [--settings FILE]".into()),
     };
     match done {
@@ -35,7 +36,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn from_settings(file: &str) -> Result<(), Error> {
+async fn from_settings(file: &Path) -> Result<(), Error> {
     let settings = Settings::read(file)?;
     let address = settings.listen()?;
     let app = api::protected(settings.resource_server()?, &settings.routes()?)?;
@@ -52,8 +53,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// stop is heard.
 async fn serve(listener: TcpListener, app: Router, instructions: &str) -> Result<(), Error> {
     let stopped = stopped()?;
-    println!("READY http://{}", listener.local_addr()?);
-    print!("{instructions}");
+    // Whoever has read the first line may close the pipe.
+    let _ = writeln!(std::io::stdout(), "READY http://{}\n{instructions}", listener.local_addr()?);
     Ok(axum::serve(listener, app).with_graceful_shutdown(stopped).await?)
 }
 

@@ -98,8 +98,10 @@ pub enum FetchErrorKind {
 }
 
 impl FetchRequest {
-    pub(crate) fn new(url: &str, accept: &'static str) -> Self {
-        Self { url: url.to_owned(), accept }
+    /// A request for a document.
+    #[must_use]
+    pub fn new(url: impl Into<String>, accept: &'static str) -> Self {
+        Self { url: url.into(), accept }
     }
 
     /// The absolute URL.

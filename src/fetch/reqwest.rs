@@ -44,6 +44,11 @@ impl ReqwestFetch {
             .redirect(Policy::none())
             .no_proxy()
             .referer(false)
+            // Off in our build; another crate may have turned them on.
+            .no_gzip()
+            .no_brotli()
+            .no_zstd()
+            .no_deflate()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(FETCH_TIMEOUT)
             .user_agent(concat!("tower-bearer/", env!("CARGO_PKG_VERSION")));

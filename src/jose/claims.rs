@@ -56,18 +56,23 @@ impl<'a> Claims<'a> {
 
     /// A claim that must be a string if it is there.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, TokenError> {
-        self.find(name).map(|value| value.as_str().ok_or(TokenError::ClaimType)).transpose()
+        self.find(name)?.map(|value| value.as_str().ok_or(TokenError::ClaimType)).transpose()
     }
 
-    /// A claim by its name, or, if the name starts with a slash, by a JSON Pointer (RFC 6901) through objects.
-    pub(crate) fn find(&self, path: &str) -> Option<&Value<'a>> {
-        let Some(pointer) = path.strip_prefix('/') else { return self.0.member(path) };
+    /// A claim by its name, or, if the name starts with a slash, by a JSON Pointer (RFC 6901) through objects. A parent
+    /// that is there and no object is a wrong type, not an absence.
+    pub(crate) fn find(&self, path: &str) -> Result<Option<&Value<'a>>, TokenError> {
+        let Some(pointer) = path.strip_prefix('/') else { return Ok(self.0.member(path)) };
         let (parents, last) = pointer.rsplit_once('/').map_or((None, pointer), |(p, last)| (Some(p), last));
         let mut object = &self.0;
         for step in parents.into_iter().flat_map(|p| p.split('/')) {
-            object = object.member(&unescape(step))?.as_object()?;
+            object = match object.member(&unescape(step)) {
+                None => return Ok(None),
+                Some(Value::Object(child)) => child,
+                Some(_) => return Err(TokenError::ClaimType),
+            };
         }
-        object.member(&unescape(last))
+        Ok(object.member(&unescape(last)))
     }
 }
 
@@ -109,10 +114,13 @@ mod tests {
     #[test]
     fn rfc6901_pointers_go_through_objects() {
         let claims = claims(r#"{"realm_access":{"roles":["r"],"a/b":{"~":1}},"https://x/roles":"plain"}"#);
-        assert!(matches!(claims.find("/realm_access/roles"), Some(Value::Array(_))));
-        assert!(matches!(claims.find("/realm_access/a~1b/~0"), Some(Value::Integer(1))));
-        assert!(matches!(claims.find("https://x/roles"), Some(Value::String(_))));
-        assert!(claims.find("/realm_access/roles/0").is_none());
-        assert!(claims.find("/nothing").is_none());
+        assert!(matches!(claims.find("/realm_access/roles"), Ok(Some(Value::Array(_)))));
+        assert!(matches!(claims.find("/realm_access/a~1b/~0"), Ok(Some(Value::Integer(1)))));
+        assert!(matches!(claims.find("https://x/roles"), Ok(Some(Value::String(_)))));
+        assert!(matches!(claims.find("/nothing/at/all"), Ok(None)));
+        assert!(matches!(claims.find("/realm_access/nothing"), Ok(None)));
+        for odd in ["/realm_access/roles/0", "/https:~1~1x~1roles/x"] {
+            assert!(matches!(claims.find(odd), Err(TokenError::ClaimType)), "{odd}");
+        }
     }
 }

@@ -64,13 +64,6 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
-
-    pub(crate) fn as_object(&self) -> Option<&Object<'a>> {
-        match self {
-            Value::Object(object) => Some(object),
-            _ => None,
-        }
-    }
 }
 
 /// How deep the value to be read lies.
@@ -142,8 +135,14 @@ impl<'de> Visitor<'de> for Level {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
         let below = self.below()?;
-        let mut members: Vec<(Cow<'de, str>, Value<'de>)> = Vec::with_capacity(16);
+        // Room for a usual claim set; thousands of small nested objects must not reserve as much.
+        let mut members: Vec<(Cow<'de, str>, Value<'de>)> =
+            Vec::with_capacity(if self.0 == 0 { 16 } else { 0 });
         while let Some(name) = map.next_key_seed(Name)? {
+            if ARBITRARY_PRECISION && members.is_empty() && name == NUMBER_IN_DISGUISE {
+                return number(&map.next_value::<Cow<'_, str>>()?)
+                    .ok_or_else(|| A::Error::custom("number out of range"));
+            }
             let value = map.next_value_seed(below)?;
             members.push((name, value));
         }
@@ -179,6 +178,22 @@ impl<'de> Visitor<'de> for Name {
     fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
         Ok(Cow::Owned(text.to_owned()))
     }
+}
+
+/// Whether some crate of the application turned on serde_json's `arbitrary_precision`: numbers then arrive as maps with
+/// one member. What tokens are accepted must not depend on that, so they are read back. (A number is then a string
+/// inside, and larger.)
+const ARBITRARY_PRECISION: bool = size_of::<serde_json::Number>() > 16;
+
+/// The name of that member.
+const NUMBER_IN_DISGUISE: &str = "$serde_json::private::Number";
+
+/// As serde_json reads a number without that feature.
+fn number<'a>(text: &str) -> Option<Value<'a>> {
+    if let Ok(integer) = text.parse() {
+        return Some(Value::Integer(integer));
+    }
+    text.parse().ok().filter(|float: &f64| float.is_finite()).map(Value::Float)
 }
 
 /// Compares each with each while that is the cheapest way, and sorts beyond: thousands of members in a hostile

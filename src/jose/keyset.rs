@@ -11,8 +11,8 @@ use super::jwk::{Key, Reason};
 /// More usable keys than this are not imported.
 pub const MAX_KEYS: usize = 100;
 
-/// A token without a `kid` (or with one, where the keys have none) is tried against at most this many keys;
-/// if more fit, it is refused: an attacker must not choose how many signatures we check.
+/// A token is tried against at most this many keys; if more fit, because it has no `kid` or the keys have none or all the
+/// same, it is refused: an attacker must not choose how many signatures we check.
 pub const MAX_CANDIDATES: usize = 4;
 
 /// An immutable set of public keys.
@@ -50,6 +50,10 @@ impl KeySet {
         struct Published<'a> {
             #[serde(borrow)]
             keys: Vec<&'a RawValue>,
+        }
+        // serde would also read a struct from an array.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(NotAKeySet);
         }
         let published: Published<'_> = serde_json::from_slice(json).map_err(|_| NotAKeySet)?;
         let mut set = Self::default();
@@ -105,7 +109,7 @@ impl KeySet {
                 .filter_map(|key| key.prepared_for(algorithm))
         };
         let count = candidates().count();
-        if count == 0 || (!named && count > MAX_CANDIDATES) {
+        if count == 0 || count > MAX_CANDIDATES {
             let newer_keys_may_help = !named && count == 0;
             return Err(NotVerified { fault: TokenError::UnknownKey, newer_keys_may_help });
         }

@@ -132,7 +132,10 @@ pub(crate) enum Keys {
 
 /// A shared secret, prepared for each algorithm that it may serve.
 #[derive(Debug)]
-pub(crate) struct SharedSecret(Vec<(HmacAlgorithm, backend::HmacKey)>);
+pub(crate) struct SharedSecret {
+    secret: Secret<Vec<u8>>,
+    prepared: Vec<(HmacAlgorithm, backend::HmacKey)>,
+}
 
 impl Rules {
     /// Every check that needs no key, in the order of [`TokenError`].
@@ -200,11 +203,17 @@ impl Keys {
 impl SharedSecret {
     pub(crate) fn prepare(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Option<Self> {
         let prepare = |a: &HmacAlgorithm| Some((*a, backend::HmacKey::prepare(secret.expose(), *a)?));
-        algorithms.iter().map(prepare).collect::<Option<_>>().map(Self)
+        let prepared = algorithms.iter().map(prepare).collect::<Option<_>>()?;
+        Some(Self { secret: secret.clone(), prepared })
+    }
+
+    /// Compares two settings, not a secret with what a client sent.
+    pub(crate) fn is_the_same_as(&self, other: &Self) -> bool {
+        self.secret.expose() == other.secret.expose()
     }
 
     fn verify(&self, token: &Compact<'_>, algorithm: HmacAlgorithm) -> Result<(), NotVerified> {
-        let key = self.0.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
+        let key = self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
         if key.is_some_and(|key| key.verify(token.signing_input.as_bytes(), &token.signature)) {
             Ok(())
         } else {
@@ -217,7 +226,7 @@ impl SharedSecret {
 pub(crate) fn normal_type(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
     match typ.strip_prefix("application/") {
-        Some(short) if !short.contains('/') => short.to_owned(),
+        Some(short) if !short.is_empty() && !short.contains('/') => short.to_owned(),
         _ => typ,
     }
 }

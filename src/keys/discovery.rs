@@ -15,9 +15,9 @@ pub(crate) async fn discover(
     allow_http: bool,
 ) -> Result<KeyUrl, FetchError> {
     let [first, second] = locations(issuer).ok_or_else(|| FetchError::new(FetchErrorKind::Url))?;
-    let mut response = bounded(fetch, FetchRequest::new(&first, JSON)).await?;
+    let mut response = bounded(fetch, FetchRequest::new(first, JSON)).await?;
     if response.status() == StatusCode::NOT_FOUND {
-        response = bounded(fetch, FetchRequest::new(&second, JSON)).await?;
+        response = bounded(fetch, FetchRequest::new(second, JSON)).await?;
     }
     if response.status() != StatusCode::OK {
         return Err(FetchError::new(FetchErrorKind::Status));
@@ -32,6 +32,10 @@ struct Metadata {
 }
 
 fn read(document: &[u8], issuer: &str, allow_http: bool) -> Result<KeyUrl, FetchError> {
+    // serde would also read a struct from an array.
+    if document.trim_ascii_start().first() != Some(&b'{') {
+        return Err(FetchError::new(FetchErrorKind::Document));
+    }
     let metadata: Metadata =
         serde_json::from_slice(document).map_err(|e| FetchError::new(FetchErrorKind::Document).because(e))?;
     // RFC 8414 §3.3: identical, or everything in the document is void.
@@ -96,5 +100,7 @@ mod tests {
         assert_eq!(read(document(issuer, "https://169.254.169.254/")).unwrap_err(), FetchErrorKind::Url);
         assert_eq!(read("{}".into()).unwrap_err(), FetchErrorKind::Document);
         assert_eq!(read("<html>".into()).unwrap_err(), FetchErrorKind::Document);
+        let array = format!(r#"["{issuer}","https://id.example.com/jwks"]"#);
+        assert_eq!(read(array).unwrap_err(), FetchErrorKind::Document);
     }
 }

@@ -138,6 +138,22 @@ impl Keys {
     }
 }
 
+impl KeySource {
+    /// Whether a token could be verified by both.
+    pub(crate) fn shares_a_key_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Fixed(jose::Keys::Public(ours)), Self::Fixed(jose::Keys::Public(theirs))) => {
+                ours.shares_a_key_with(theirs)
+            }
+            (Self::Fixed(jose::Keys::Shared(ours)), Self::Fixed(jose::Keys::Shared(theirs))) => {
+                ours.is_the_same_as(theirs)
+            }
+            (Self::Remote(ours), Self::Remote(theirs)) => ours.has_the_place_of(theirs),
+            _ => false,
+        }
+    }
+}
+
 impl Default for Keys {
     fn default() -> Self {
         Self::discovery()

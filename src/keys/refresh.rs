@@ -28,16 +28,28 @@ pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest pause after failed fetches.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
+/// A fetch that has not ended by then never will: its task is not being run.
+pub const FLIGHT_LIMIT: Duration = Duration::from_secs(30);
+
 /// The state of one issuer's keys.
 #[derive(Debug, Default)]
 pub(crate) struct Refresh {
     loaded_at: Option<Instant>,
-    in_flight: bool,
+    in_flight: Option<Flying>,
+    /// The number of the last fetch.
+    flights: u64,
     /// Failures since the last success.
     failures: u32,
     retry_at: Option<Instant>,
     /// When the miss budget will be full again.
     budget_full_at: Option<Instant>,
+}
+
+/// The fetch under way.
+#[derive(Debug, Clone, Copy)]
+struct Flying {
+    number: u64,
+    since: Instant,
 }
 
 /// What a request that needs keys should do.
@@ -71,20 +83,21 @@ pub(crate) enum Miss {
 impl Refresh {
     /// A request needs the keys.
     pub(crate) fn need(&mut self, now: Instant) -> Supply {
+        self.give_up_a_lost_flight(now);
         let age = self.loaded_at.map(|at| now.saturating_duration_since(at));
-        let may_fetch = !self.in_flight && self.retry_at.is_none_or(|at| now >= at);
+        let may_fetch = self.in_flight.is_none() && self.retry_at.is_none_or(|at| now >= at);
         match age {
             Some(age) if age < FRESH_FOR.saturating_add(STALE_FOR) => {
                 if age >= REFRESH_AFTER && may_fetch {
-                    self.in_flight = true;
+                    self.start(now);
                     Supply::UseAndFetch
                 } else {
                     Supply::Use
                 }
             }
-            _ if self.in_flight => Supply::Join,
+            _ if self.in_flight.is_some() => Supply::Join,
             _ if may_fetch => {
-                self.in_flight = true;
+                self.start(now);
                 Supply::Fetch
             }
             _ => Supply::Unavailable(self.until_retry(now)),
@@ -93,35 +106,60 @@ impl Refresh {
 
     /// A token's key is not in the set.
     pub(crate) fn miss(&mut self, now: Instant) -> Miss {
-        if self.in_flight {
+        self.give_up_a_lost_flight(now);
+        if self.in_flight.is_some() {
             return Miss::Join;
         }
         if self.spend(now) {
-            self.in_flight = true;
+            self.start(now);
             return Miss::Fetch;
         }
         if self.failures == 0 { Miss::Unknown } else { Miss::Unavailable(self.until_retry(now)) }
     }
 
-    /// The fetch brought usable keys.
+    /// The number of the fetch under way.
+    pub(crate) fn flight(&self) -> Option<u64> {
+        self.in_flight.map(|flying| flying.number)
+    }
+
+    /// The fetch under way brought usable keys.
     pub(crate) fn succeeded(&mut self, now: Instant) {
         self.loaded_at = Some(now);
-        self.in_flight = false;
+        self.in_flight = None;
         self.failures = 0;
         self.retry_at = None;
     }
 
     /// It did not, or its task ended without a result.
     pub(crate) fn failed(&mut self, now: Instant) {
-        self.in_flight = false;
+        self.in_flight = None;
         let pause = BACKOFF_MIN.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1);
         self.retry_at = now.checked_add(pause.min(BACKOFF_MAX));
     }
 
-    /// When a request must ask again: no earlier than this is there anything to do.
+    /// When a request must ask again: until then the loaded keys are to be used, and there is nothing to start.
     pub(crate) fn ask_again_at(&self) -> Option<Instant> {
-        self.loaded_at?.checked_add(REFRESH_AFTER)
+        let loaded_at = self.loaded_at?;
+        let due = loaded_at.checked_add(REFRESH_AFTER)?;
+        let end = loaded_at.checked_add(FRESH_FOR.saturating_add(STALE_FOR))?;
+        let lost = self.in_flight.and_then(|flying| flying.since.checked_add(FLIGHT_LIMIT));
+        let next = lost.or(self.retry_at).map_or(due, |at| at.max(due));
+        Some(next.min(end))
+    }
+
+    fn start(&mut self, now: Instant) {
+        self.flights = self.flights.wrapping_add(1);
+        self.in_flight = Some(Flying { number: self.flights, since: now });
+    }
+
+    /// A task may live in a runtime that nobody drives any more.
+    fn give_up_a_lost_flight(&mut self, now: Instant) {
+        if self.in_flight.is_some_and(|flying| now.saturating_duration_since(flying.since) >= FLIGHT_LIMIT) {
+            self.failed(now);
+            // It has had its pause.
+            self.retry_at = None;
+        }
     }
 
     /// Takes one fetch out of the budget for misses: a bucket of [`MISS_BURST`], refilled one each
@@ -184,6 +222,32 @@ mod tests {
         assert_eq!(refresh.need(end), Supply::Fetch);
         refresh.failed(end);
         assert!(matches!(refresh.need(end), Supply::Unavailable(_)));
+    }
+
+    #[test]
+    fn a_fetch_that_never_ends_is_given_up_and_its_late_end_does_not_count() {
+        let now = Instant::now();
+        let mut refresh = Refresh::default();
+        assert_eq!(refresh.need(now), Supply::Fetch);
+        let lost = refresh.flight();
+        assert_eq!(refresh.need(now + FLIGHT_LIMIT - SECOND), Supply::Join);
+        assert_eq!(refresh.need(now + FLIGHT_LIMIT), Supply::Fetch);
+        assert!(refresh.flight() > lost);
+    }
+
+    #[test]
+    fn there_is_nothing_to_ask_before_something_can_happen() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        assert_eq!(refresh.ask_again_at(), Some(now + REFRESH_AFTER));
+        let due = now + REFRESH_AFTER;
+        assert_eq!(refresh.need(due), Supply::UseAndFetch);
+        assert_eq!(refresh.ask_again_at(), Some(due + FLIGHT_LIMIT));
+        refresh.failed(due);
+        assert_eq!(refresh.ask_again_at(), Some(due + BACKOFF_MIN));
+        let end = now + FRESH_FOR + STALE_FOR;
+        refresh.failed(end - SECOND / 2);
+        assert_eq!(refresh.ask_again_at(), Some(end), "never past the bound");
     }
 
     #[test]

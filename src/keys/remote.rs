@@ -13,7 +13,7 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use super::discovery::discover;
-use super::refresh::{Miss, Refresh, Supply};
+use super::refresh::{BACKOFF_MIN, Miss, Refresh, Supply};
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchRequest, bounded};
 use crate::jose::{AlgorithmSet, KeySet};
@@ -22,8 +22,8 @@ use crate::time::Clock;
 /// How long a request waits for a fetch because its key is unknown.
 pub const MISS_WAIT: Duration = Duration::from_secs(2);
 
-/// How long a request waits for the first keys: one discovery and one key set at their slowest.
-pub const COLD_WAIT: Duration = Duration::from_secs(10);
+/// How long a request waits for the first keys: both places of discovery and one key set at their slowest.
+pub const COLD_WAIT: Duration = Duration::from_secs(15);
 
 /// So many requests with an unknown key wait for one fetch; the others are answered at once.
 pub const MAX_MISS_WAITERS: usize = 256;
@@ -82,7 +82,7 @@ pub(crate) enum Ended {
 /// A fetch under way that a request may wait for.
 pub(crate) struct Flight {
     end: watch::Receiver<Ended>,
-    limit: Duration,
+    deadline: tokio::time::Instant,
     /// Held by those who wait for an unknown key; they are counted.
     _seat: Option<Seat>,
 }
@@ -94,6 +94,8 @@ struct Shared {
     discovered: Mutex<Option<(KeyUrl, Instant)>>,
     end: watch::Sender<Ended>,
     miss_waiters: AtomicUsize,
+    /// The last words about keys that were left out.
+    last_report: Mutex<String>,
 }
 
 struct Loaded {
@@ -111,6 +113,7 @@ impl RemoteKeys {
             discovered: Mutex::default(),
             end: watch::Sender::new(Ended::Failed),
             miss_waiters: AtomicUsize::new(0),
+            last_report: Mutex::default(),
         }))
     }
 
@@ -124,22 +127,28 @@ impl RemoteKeys {
         }
         let mut refresh = lock(&self.0.refresh);
         let supply = refresh.need(now);
-        let in_use = || self.0.loaded.load().as_ref().map(|loaded| Available::Ready(loaded.keys.clone()));
-        match supply {
-            Supply::Use => in_use().unwrap_or(Available::Unavailable(Duration::ZERO)),
-            Supply::UseAndFetch => {
-                drop(refresh);
-                self.0.start();
-                in_use().unwrap_or(Available::Unavailable(Duration::ZERO))
-            }
-            Supply::Join => Available::Wait(self.0.flight(COLD_WAIT, None)),
-            Supply::Fetch => {
-                let flight = self.0.flight(COLD_WAIT, None);
-                drop(refresh);
-                self.0.start();
-                Available::Wait(flight)
-            }
-            Supply::Unavailable(pause) => Available::Unavailable(pause),
+        let flight = matches!(supply, Supply::Fetch | Supply::Join).then(|| self.0.flight(COLD_WAIT, None));
+        self.0.publish(&refresh);
+        let number = refresh.flight();
+        drop(refresh);
+        if matches!(supply, Supply::Fetch | Supply::UseAndFetch) {
+            self.0.start(number);
+        }
+        match (supply, flight) {
+            (_, Some(flight)) => Available::Wait(flight),
+            (Supply::Unavailable(pause), _) => Available::Unavailable(pause),
+            _ => match self.0.loaded.load().as_ref() {
+                Some(loaded) => Available::Ready(loaded.keys.clone()),
+                None => Available::Unavailable(BACKOFF_MIN),
+            },
+        }
+    }
+
+    /// Whether both fetch the same key set.
+    pub(crate) fn has_the_place_of(&self, other: &Self) -> bool {
+        match (&self.0.remote.place, &other.0.remote.place) {
+            (Place::Fixed(ours), Place::Fixed(theirs)) => ours == theirs,
+            _ => false,
         }
     }
 
@@ -154,8 +163,9 @@ impl RemoteKeys {
             Miss::Join => Missed::Wait(self.0.flight(MISS_WAIT, Some(seat))),
             Miss::Fetch => {
                 let flight = self.0.flight(MISS_WAIT, Some(seat));
+                let number = refresh.flight();
                 drop(refresh);
-                self.0.start();
+                self.0.start(number);
                 Missed::Wait(flight)
             }
             Miss::Unknown => Missed::Unknown,
@@ -173,7 +183,7 @@ impl Flight {
             // Nothing was started, and a timer would panic.
             return Ended::Failed;
         }
-        match tokio::time::timeout(self.limit, self.end.changed()).await {
+        match tokio::time::timeout_at(self.deadline, self.end.changed()).await {
             Ok(Ok(())) => *self.end.borrow(),
             Ok(Err(_)) => Ended::Failed,
             Err(_) => Ended::TookTooLong,
@@ -184,18 +194,19 @@ impl Flight {
 impl Shared {
     /// To be called before the fetch can end: under the lock, or before it is started.
     fn flight(&self, limit: Duration, seat: Option<Seat>) -> Flight {
-        Flight { end: self.end.subscribe(), limit, _seat: seat }
+        let now = tokio::time::Instant::now();
+        Flight { end: self.end.subscribe(), deadline: now.checked_add(limit).unwrap_or(now), _seat: seat }
     }
 
     /// Starts the fetch that the state machine has just counted as under way.
-    fn start(self: &Arc<Self>) {
-        let mut guard = InFlight { shared: self.clone(), ended: false };
+    fn start(self: &Arc<Self>, number: Option<u64>) {
+        let mut guard = InFlight { shared: self.clone(), number, ended: false };
         // Without a runtime the guard reports the failure.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             let result = guard.shared.load().await;
             guard.ended = true;
-            guard.shared.finish(result);
+            guard.shared.finish(guard.number, result);
         });
     }
 
@@ -232,42 +243,73 @@ impl Shared {
         }
         let keys = KeySet::from_jwks(response.body(), self.remote.algorithms)
             .map_err(|_| FetchError::new(FetchErrorKind::Document))?;
-        for key in keys.left_out() {
-            tracing::warn!(
-                target: "tower_bearer::keys",
-                issuer = &*self.remote.label, index = key.index, reason = key.reason,
-                "left out a published key"
-            );
-        }
+        self.report_left_out(&keys);
         // Also after a good set: an issuer that publishes nothing has a fault, and has not withdrawn everything.
         if keys.is_empty() { Err(FetchError::new(FetchErrorKind::NoUsableKey)) } else { Ok(keys) }
     }
 
-    fn finish(&self, result: Result<KeySet, FetchError>) {
-        let mut refresh = lock(&self.refresh);
+    /// Says which published keys are not used and why, when that has changed.
+    fn report_left_out(&self, keys: &KeySet) {
+        let left_out = keys.left_out();
+        let some: Vec<_> =
+            left_out.iter().take(5).map(|key| format!("key {}: {}", key.index, key.reason)).collect();
+        let report = format!("{} left out; {}", left_out.len(), some.join("; "));
+        let changed = {
+            let mut last = lock(&self.last_report);
+            let changed = *last != report;
+            last.clone_from(&report);
+            changed
+        };
+        if changed && !left_out.is_empty() {
+            tracing::warn!(
+                target: "tower_bearer::keys",
+                issuer = &*self.remote.label, "{report}"
+            );
+        }
+    }
+
+    fn finish(&self, number: Option<u64>, result: Result<KeySet, FetchError>) {
+        match &result {
+            Ok(keys) => tracing::debug!(
+                target: "tower_bearer::keys",
+                issuer = &*self.remote.label, keys = keys.len(), "fetched keys"
+            ),
+            Err(error) => tracing::warn!(
+                target: "tower_bearer::keys",
+                issuer = &*self.remote.label, error = error as &dyn std::error::Error, "could not fetch keys"
+            ),
+        }
         let now = self.remote.clock.instant();
+        let mut refresh = lock(&self.refresh);
+        if refresh.flight() != number {
+            // It was given up, and another one may be under way: an older answer must not replace a newer one.
+            return;
+        }
         let end = match result {
             Ok(keys) => {
-                tracing::debug!(
-                    target: "tower_bearer::keys",
-                    issuer = &*self.remote.label, keys = keys.len(), "fetched keys"
-                );
                 refresh.succeeded(now);
                 let ask_again_at = refresh.ask_again_at().unwrap_or(now);
                 self.loaded.store(Some(Arc::new(Loaded { keys: Arc::new(keys), ask_again_at })));
                 Ended::Loaded
             }
-            Err(error) => {
-                tracing::warn!(
-                    target: "tower_bearer::keys",
-                    issuer = &*self.remote.label, error = &error as &dyn std::error::Error, "could not fetch keys"
-                );
+            Err(_) => {
                 refresh.failed(now);
+                self.publish(&refresh);
                 Ended::Failed
             }
         };
-        drop(refresh);
+        // Before the lock is released: the next fetch has other waiters.
         self.end.send_replace(end);
+    }
+
+    /// Lets requests know until when they need not ask. Called with the state locked.
+    fn publish(&self, refresh: &Refresh) {
+        let loaded = self.loaded.load();
+        if let (Some(loaded), Some(ask_again_at)) = (loaded.as_ref(), refresh.ask_again_at())
+            && loaded.ask_again_at != ask_again_at
+        {
+            self.loaded.store(Some(Arc::new(Loaded { keys: loaded.keys.clone(), ask_again_at })));
+        }
     }
 }
 
@@ -275,13 +317,14 @@ impl Shared {
 /// that nobody waits for it for ever.
 struct InFlight {
     shared: Arc<Shared>,
+    number: Option<u64>,
     ended: bool,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.finish(Err(FetchError::new(FetchErrorKind::Runtime)));
+            self.shared.finish(self.number, Err(FetchError::new(FetchErrorKind::Runtime)));
         }
     }
 }

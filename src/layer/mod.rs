@@ -61,14 +61,17 @@ impl<R: Clone> BearerAuthLayer<R> {
         self.require(all_of(scopes))
     }
 
-    /// A layer that asks for this rule.
+    /// A layer that asks for this rule, and for a token: a rule derived from an [`optional`](Self::optional) layer is
+    /// not optional.
     pub fn require(&self, rule: Rule) -> Self {
-        let Policy { server, optional, trusted, .. } = &*self.policy;
-        self.with(Policy::new(server.clone(), rule, *optional, trusted.clone()))
+        let Policy { server, trusted, .. } = &*self.policy;
+        self.with(Policy::new(server.clone(), rule, false, trusted.clone()))
     }
 
     /// A layer that also lets requests without credentials pass. A bad token is refused all the same, and a token
     /// that is there must meet the rule. Credentials of another scheme, such as Basic, are no credentials here.
+    ///
+    /// Say it last: `auth.scopes(["feed"]).optional()`.
     ///
     /// Do not put it inside a layer that asks for a token: the outer one has refused already.
     pub fn optional(&self) -> Self {

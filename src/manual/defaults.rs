@@ -10,7 +10,7 @@
 //! | [`MAX_TOKEN_LENGTH`] | 16384 | bytes | room for large claim sets and signatures; what is longer costs one comparison |
 //! | [`MAX_KID_LENGTH`] | 256 | bytes | longer than any issuer's; the value is compared with every key |
 //! | [`MAX_JSON_DEPTH`] | 16 | levels | deeper than any known claim set, shallow enough for every stack |
-//! | [`MAX_CANDIDATES`] | 4 | keys | a token without `kid` must not choose how many signatures are checked |
+//! | [`MAX_CANDIDATES`] | 4 | keys | a token, without `kid` above all, must not choose how many signatures are checked |
 //! | [`DEFAULT_LEEWAY`] | 60 | s | clocks differ (RFC 7519 §4.1.4: "no more than a few minutes"); for `exp`, `nbf` and `iat` alike |
 //! | [`MAX_LEEWAY`] | 300 | s | tokens often live for no more than five minutes; more is a configuration error |
 //!
@@ -26,7 +26,8 @@
 //! | [`MISS_BURST`] | 2 | fetches | two rotations in a row are followed at once |
 //! | [`MISS_WAIT`] | 2 | s | long enough for a healthy issuer's answer; the request is then answered 503 |
 //! | [`MAX_MISS_WAITERS`] | 256 | requests | a flood of made-up key ids holds no more than these; the others are answered 503 at once |
-//! | [`COLD_WAIT`] | 10 | s | one discovery and one key set at their slowest: without keys nobody can be answered |
+//! | [`COLD_WAIT`] | 15 | s | both places of discovery and one key set at their slowest: without keys nobody can be answered |
+//! | [`FLIGHT_LIMIT`] | 30 | s | twice the slowest fetch; one that has not ended by then is in a runtime that nobody drives |
 //! | [`BACKOFF_MIN`] | 1 | s | the pause after a failed fetch; a short fault is over soon |
 //! | [`BACKOFF_MAX`] | 60 | s | the pause doubles up to here: an issuer that comes back is noticed within a minute |
 //! | [`REDISCOVER_AFTER`] | 86400 | s | a JWKS URL moves rarely; after a failed fetch it is looked up again at once |
@@ -77,7 +78,7 @@
 pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_RESPONSE_LENGTH};
 pub use crate::jose::{MAX_CANDIDATES, MAX_JSON_DEPTH, MAX_KEYS, MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
 pub use crate::keys::refresh::{
-    BACKOFF_MAX, BACKOFF_MIN, FRESH_FOR, MISS_BURST, MISS_INTERVAL, REFRESH_AFTER, STALE_FOR,
+    BACKOFF_MAX, BACKOFF_MIN, FLIGHT_LIMIT, FRESH_FOR, MISS_BURST, MISS_INTERVAL, REFRESH_AFTER, STALE_FOR,
 };
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
 pub use crate::server::{DEFAULT_LEEWAY, MAX_LEEWAY};

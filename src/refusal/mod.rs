@@ -194,8 +194,8 @@ impl From<TokenError> for Rejection {
 
 impl From<ClaimsError> for Rejection {
     /// A token without the claims that the handler needs is not a token for it.
-    fn from(_: ClaimsError) -> Self {
-        TokenError::MissingClaim.into()
+    fn from(error: ClaimsError) -> Self {
+        if error.is_missing() { TokenError::MissingClaim.into() } else { TokenError::ClaimType.into() }
     }
 }
 

@@ -12,6 +12,10 @@ use super::Rejection;
 /// `Fn(&Rejection, &RequestHead<'_>) -> Response<B>`. Start from [`Rejection::response`]: it has the status, the
 /// challenge and `Retry-After` that the standards ask for. The rejection itself is put into the response's
 /// extensions afterwards, whoever made the response.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot make a refusing response with the body `{B}`",
+    note = "`EmptyBody` needs `{B}: Default`, `ProblemJson` needs `{B}: From<Bytes>`; for any other body give `respond_with` a closure `|why: &Rejection, request: &RequestHead<'_>| why.response(body)`"
+)]
 pub trait Respond<B> {
     /// Makes the response.
     fn respond(&self, rejection: &Rejection, request: &RequestHead<'_>) -> Response<B>;

@@ -12,7 +12,7 @@ use self::issuer::{Defaults, TrustedIssuer};
 pub(crate) use self::verify::{Pending, Stop, Trusted};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::fetch::Fetch;
-use crate::jose::{self, crypto_backend};
+use crate::jose::crypto_backend;
 use crate::keys::KeySource;
 use crate::keys::remote::{Available, Ended};
 use crate::refusal::Rejection;
@@ -209,7 +209,7 @@ fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigEr
     let twice = |index: usize, setting, what: String| {
         Err(ConfigError::new(ConfigErrorKind::Issuer, what).at(setting).at(&format!("issuer[{index}]")))
     };
-    let mut by_iss = HashMap::new();
+    let mut by_iss: HashMap<Box<str>, usize> = HashMap::new();
     for (place, issuer) in issuers.iter().enumerate() {
         if let Some(iss) = &issuer.identity.iss
             && by_iss.insert(iss.clone(), place).is_some()
@@ -226,7 +226,8 @@ fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigEr
                     format!("the name {name:?} is taken; give each issuer a name of its own"),
                 );
             }
-            if issuer.identity.iss.is_none() && other.identity.iss.is_none() && share_a_key(issuer, other) {
+            let both_unnamed = issuer.identity.iss.is_none() && other.identity.iss.is_none();
+            if both_unnamed && issuer.keys.shares_a_key_with(&other.keys) {
                 return twice(
                     place,
                     "keys",
@@ -238,16 +239,14 @@ fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigEr
             }
         }
     }
-    Ok(by_iss)
-}
-
-fn share_a_key(one: &TrustedIssuer, other: &TrustedIssuer) -> bool {
-    match (&one.keys, &other.keys) {
-        (KeySource::Fixed(jose::Keys::Public(ours)), KeySource::Fixed(jose::Keys::Public(theirs))) => {
-            ours.shares_a_key_with(theirs)
+    for (place, issuer) in issuers.iter().enumerate() {
+        let name = &issuer.identity.name;
+        if issuer.identity.iss.is_none() && by_iss.contains_key(name) {
+            let what = format!("{name:?} is the iss of another issuer; give this one another name");
+            return twice(place, "name", what);
         }
-        _ => false,
     }
+    Ok(by_iss)
 }
 
 impl NotReady {

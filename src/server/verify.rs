@@ -1,11 +1,14 @@
 //! The straight line: from the text of a token to a [`Token`], or to the reason why not.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::Inner;
 use super::issuer::TrustedIssuer;
-use crate::jose::{Claims, Compact, HeaderAlgorithm, Keys, TokenError, Validity};
+use crate::jose::{Claims, Compact, HeaderAlgorithm, KeySet, Keys, TokenError, Validity};
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
-use crate::keys::remote::{Available, Ended, Flight, Missed};
+use crate::keys::remote::{Available, Ended, Flight, Missed, RemoteKeys};
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
 use crate::token::{Proven, Token};
@@ -35,6 +38,21 @@ struct Accepted {
     validity: Validity,
 }
 
+/// Why one issuer did not accept a token.
+enum Failure<'a> {
+    Fault(TokenError),
+    /// Its keys cannot be had for this long.
+    Unavailable(Duration),
+    /// Its first keys are being fetched.
+    Cold(Flight),
+    /// No key of the set verifies it; a newer set might.
+    Miss {
+        remote: &'a RemoteKeys,
+        tried: Arc<KeySet>,
+        fault: TokenError,
+    },
+}
+
 impl Inner {
     /// Verifies a token. No I/O, no waiting: what has to be fetched is [`Stop::Pending`].
     ///
@@ -45,16 +63,10 @@ impl Inner {
         if token.header.alg == HeaderAlgorithm::Unknown {
             return Err(TokenError::Algorithm.into());
         }
+        let iss = claims.issuer()?;
         let now = self.clock.now().into();
-        let (issuer, accepted) = match claims.issuer()? {
-            Some(iss) => {
-                let issuer = self.by_iss.get(iss).and_then(|place| self.issuers.get(*place));
-                let issuer = issuer.filter(|issuer| trusted.includes(&issuer.identity.name));
-                let issuer = issuer.ok_or(TokenError::Issuer)?;
-                (issuer, issuer.accept(&token, &claims, now, waited)?)
-            }
-            None => self.accept_unnamed(&token, &claims, trusted, now, waited)?,
-        };
+        let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
+        let (issuer, accepted) = accept(&candidates, &token, &claims, now, waited)?;
         let Accepted { audience, identity, validity } = accepted;
         drop(claims);
         Ok(Token::verified(
@@ -68,34 +80,89 @@ impl Inner {
         ))
     }
 
-    /// A token without `iss` may be any unnamed issuer's. If it is nobody's, the answer is that of the issuer with
-    /// whom it came furthest.
-    fn accept_unnamed(
-        &self,
-        token: &Compact<'_>,
-        claims: &Claims<'_>,
-        trusted: &Trusted,
-        now: Timestamp,
-        waited: Option<Ended>,
-    ) -> Result<(&TrustedIssuer, Accepted), Stop> {
-        let unnamed = self.issuers.iter().filter(|issuer| issuer.identity.iss.is_none());
-        let mut fault = TokenError::Issuer;
-        let mut unavailable = None;
-        let mut flights = Vec::new();
-        for issuer in unnamed.filter(|issuer| trusted.includes(&issuer.identity.name)) {
-            match issuer.accept(token, claims, now, waited) {
+    /// The one issuer that a token names or, for a token that names none, every unnamed one.
+    fn candidates<'a>(
+        &'a self,
+        iss: Option<&str>,
+    ) -> impl Iterator<Item = &'a TrustedIssuer> + Clone + use<'a> {
+        let named = iss.and_then(|iss| self.by_iss.get(iss)).and_then(|place| self.issuers.get(*place));
+        let unnamed = if iss.is_none() { self.issuers.as_slice() } else { &[] };
+        named.into_iter().chain(unnamed.iter().filter(|issuer| issuer.identity.iss.is_none()))
+    }
+}
+
+/// Asks one issuer after the other. If none accepts the token, its fault is the one with which it came furthest.
+///
+/// Only when everybody has been asked do those fetch whose keys did not verify it: tokens of one unnamed issuer must
+/// not use up the budget of another.
+fn accept<'a>(
+    candidates: &(impl Iterator<Item = &'a TrustedIssuer> + Clone),
+    token: &Compact<'_>,
+    claims: &Claims<'_>,
+    now: Timestamp,
+    waited: Option<Ended>,
+) -> Result<(&'a TrustedIssuer, Accepted), Stop> {
+    loop {
+        let mut refusal = Refusal { fault: None, unavailable: None, flights: Vec::new() };
+        let mut misses = Vec::new();
+        for issuer in candidates.clone() {
+            match issuer.accept(token, claims, now) {
                 Ok(accepted) => return Ok((issuer, accepted)),
-                Err(Stop::Pending(pending)) => flights.extend(pending.0),
-                Err(Stop::Refused(rejection)) => match rejection.token_error() {
-                    Some(error) => fault = fault.max(error),
-                    None => unavailable = Some(rejection),
+                Err(Failure::Fault(fault)) => refusal.fault(fault),
+                Err(Failure::Unavailable(pause)) => refusal.unavailable(pause),
+                Err(Failure::Cold(flight)) => refusal.wait(flight, waited),
+                Err(Failure::Miss { remote, tried, fault }) => misses.push((remote, tried, fault)),
+            }
+        }
+        let mut newer = false;
+        for (remote, tried, fault) in misses {
+            match waited {
+                Some(Ended::Loaded) => refusal.fault(fault),
+                Some(_) => refusal.unavailable(BACKOFF_MIN),
+                None => match remote.miss(&tried) {
+                    Missed::Newer => newer = true,
+                    Missed::Wait(flight) => refusal.wait(flight, waited),
+                    Missed::Unknown => refusal.fault(fault),
+                    Missed::Unavailable(pause) => refusal.unavailable(pause),
                 },
             }
         }
-        if !flights.is_empty() {
-            return Err(Stop::Pending(Pending(flights)));
+        if !newer {
+            return Err(refusal.into());
         }
-        Err(Stop::Refused(unavailable.unwrap_or_else(|| fault.into())))
+    }
+}
+
+/// What to answer when nobody accepts a token.
+struct Refusal {
+    fault: Option<TokenError>,
+    unavailable: Option<Duration>,
+    flights: Vec<Flight>,
+}
+
+impl Refusal {
+    fn fault(&mut self, fault: TokenError) {
+        self.fault = self.fault.max(Some(fault));
+    }
+
+    fn unavailable(&mut self, pause: Duration) {
+        self.unavailable = Some(self.unavailable.map_or(pause, |other| other.max(pause)));
+    }
+
+    /// Pending a second time is a refusal, not a loop.
+    fn wait(&mut self, flight: Flight, waited: Option<Ended>) {
+        if waited.is_none() { self.flights.push(flight) } else { self.unavailable(BACKOFF_MIN) }
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        if !refusal.flights.is_empty() {
+            return Self::Pending(Pending(refusal.flights));
+        }
+        // As long as one of them might have accepted it, nobody can say that the token is bad.
+        let fault = refusal.fault.unwrap_or(TokenError::Issuer);
+        Self::Refused(refusal.unavailable.map_or_else(|| fault.into(), Rejection::unavailable))
     }
 }
 
@@ -106,48 +173,41 @@ impl TrustedIssuer {
         token: &Compact<'_>,
         claims: &Claims<'_>,
         now: Timestamp,
-        waited: Option<Ended>,
-    ) -> Result<Accepted, Stop> {
+    ) -> Result<Accepted, Failure<'_>> {
         let validity = self.rules.check(token, claims, now)?;
-        self.check_signature(token, waited)?;
+        self.check_signature(token)?;
         let identity = self.profile.identify(claims)?.into();
         let audience = claims.audience()?.into_iter().map(Into::into).collect();
         Ok(Accepted { audience, identity, validity })
     }
 
-    fn check_signature(&self, token: &Compact<'_>, waited: Option<Ended>) -> Result<(), Stop> {
+    fn check_signature(&self, token: &Compact<'_>) -> Result<(), Failure<'_>> {
         let remote = match &self.keys {
-            KeySource::Fixed(keys) => return keys.verify(token).map_err(|not| not.fault.into()),
+            KeySource::Fixed(keys) => return keys.verify(token).map_err(|not| Failure::Fault(not.fault)),
             KeySource::Remote(remote) => remote,
         };
-        loop {
-            let set = match remote.keys() {
-                Available::Ready(set) => set,
-                Available::Wait(flight) if waited.is_none() => return Err(flight.into()),
-                Available::Wait(_) => return Err(Rejection::unavailable(BACKOFF_MIN).into()),
-                Available::Unavailable(pause) => return Err(Rejection::unavailable(pause).into()),
-            };
-            let not = match Keys::Public(set.clone()).verify(token) {
-                Ok(()) => return Ok(()),
-                Err(not) if !not.newer_keys_may_help => return Err(not.fault.into()),
-                Err(not) => not,
-            };
-            match waited {
-                Some(Ended::Loaded) => return Err(not.fault.into()),
-                Some(_) => return Err(Rejection::unavailable(BACKOFF_MIN).into()),
-                None => match remote.miss(&set) {
-                    Missed::Newer => {}
-                    Missed::Wait(flight) => return Err(flight.into()),
-                    Missed::Unknown => return Err(not.fault.into()),
-                    Missed::Unavailable(pause) => return Err(Rejection::unavailable(pause).into()),
-                },
+        let tried = match remote.keys() {
+            Available::Ready(set) => set,
+            Available::Wait(flight) => return Err(Failure::Cold(flight)),
+            Available::Unavailable(pause) => return Err(Failure::Unavailable(pause)),
+        };
+        Keys::Public(tried.clone()).verify(token).map_err(|not| {
+            if !not.newer_keys_may_help {
+                return Failure::Fault(not.fault);
             }
-        }
+            Failure::Miss { remote, tried, fault: not.fault }
+        })
+    }
+}
+
+impl From<TokenError> for Failure<'_> {
+    fn from(error: TokenError) -> Self {
+        Self::Fault(error)
     }
 }
 
 impl Pending {
-    /// Waits until every fetch has ended; one that failed counts for all.
+    /// Waits until every fetch has ended, each within its own limit; one that failed counts for all.
     pub(crate) async fn ended(self) -> Ended {
         let mut all = Ended::Loaded;
         for flight in self.0 {
@@ -170,7 +230,7 @@ impl Trusted {
 }
 
 impl Stop {
-    /// Pending a second time is a refusal, not a loop.
+    /// For a second answer, which is final.
     pub(crate) fn into_rejection(self) -> Rejection {
         match self {
             Self::Refused(rejection) => rejection,
@@ -182,17 +242,5 @@ impl Stop {
 impl From<TokenError> for Stop {
     fn from(error: TokenError) -> Self {
         Self::Refused(error.into())
-    }
-}
-
-impl From<Rejection> for Stop {
-    fn from(rejection: Rejection) -> Self {
-        Self::Refused(rejection)
-    }
-}
-
-impl From<Flight> for Stop {
-    fn from(flight: Flight) -> Self {
-        Self::Pending(Pending(vec![flight]))
     }
 }

@@ -137,7 +137,7 @@ async fn text(app: &Router, request: Request<Body>) -> (StatusCode, String) {
 #[tokio::test]
 async fn an_optional_route_takes_nobody_but_never_a_bad_token() {
     let world = World::new();
-    let app: Router = Router::new().route("/", get(who_if_any)).layer(world.auth().optional().scopes(["a"]));
+    let app: Router = Router::new().route("/", get(who_if_any)).layer(world.auth().scopes(["a"]).optional());
     let good = world.token().scopes(["a"]).sign();
     let lesser = world.token().sign();
     let expired = world.token().scopes(["a"]).claim("exp", 1).sign();
@@ -159,6 +159,19 @@ async fn an_optional_route_takes_nobody_but_never_a_bad_token() {
 }
 
 #[tokio::test]
+async fn a_rule_derived_from_an_optional_layer_asks_for_a_token() {
+    let world = World::new();
+    let auth = world.auth().optional();
+    let app: Router = Router::new()
+        .route("/", get(|| async { "secret" }).layer(auth.scopes(["admin"])))
+        .route("/open", get(|| async { "open" }))
+        .layer(auth);
+    assert_eq!(status(&app, bearer(&world.token().scopes(["admin"]).sign())).await, StatusCode::OK);
+    assert_eq!(status(&app, request(&[])).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&app, at("/open", Method::GET, request(&[]))).await, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn none_means_that_an_optional_layer_ran() {
     let world = World::new();
     let token = world.token().sign();
@@ -171,10 +184,12 @@ async fn none_means_that_an_optional_layer_ran() {
     let optional: Router = Router::new().route("/", get(who_if_any)).layer(world.auth().optional());
     assert_eq!(text(&optional, request(&[])).await, (StatusCode::OK, "nobody".into()));
     assert_eq!(text(&optional, bearer(&token)).await, (StatusCode::OK, "client".into()));
-    // A handler that wants a token is wired wrongly there, and says so.
+    // A handler that wants a token there asks for one.
     let wants_one: Router = Router::new().route("/", get(who)).layer(world.auth().optional());
     assert_eq!(status(&wants_one, bearer(&token)).await, StatusCode::OK);
-    assert_eq!(status(&wants_one, request(&[])).await, StatusCode::INTERNAL_SERVER_ERROR);
+    let response = send(&wants_one, request(&[])).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(challenge(&response), Some("Bearer"));
 }
 
 #[tokio::test]

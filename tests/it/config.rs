@@ -51,6 +51,27 @@ fn what_would_not_work_is_a_config_error() {
             "issuer[1].keys: has a key",
         ),
         (
+            "one secret, two names",
+            vec![Issuer::unnamed("a").keys(secret()), Issuer::unnamed("b").keys(secret())],
+            ConfigErrorKind::Issuer,
+            "issuer[1].keys: has a key of \"a\"",
+        ),
+        (
+            "one URL, two names",
+            vec![
+                Issuer::unnamed("a").keys(Keys::jwks_url("https://x/jwks")),
+                Issuer::unnamed("b").keys(Keys::jwks_url("https://x/jwks")),
+            ],
+            ConfigErrorKind::Issuer,
+            "issuer[1].keys: has a key of \"a\"",
+        ),
+        (
+            "an unnamed issuer called like another's iss",
+            vec![unnamed(ISSUER), issuer().name("main")],
+            ConfigErrorKind::Issuer,
+            "issuer[0].name: \"https://id.example.com\" is the iss of another issuer",
+        ),
+        (
             "nothing to discover",
             vec![Issuer::unnamed("a")],
             ConfigErrorKind::Keys,

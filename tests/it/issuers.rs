@@ -1,6 +1,7 @@
 //! Several issuers: selected by exact `iss`, never sharing keys; unnamed ones for tokens without `iss`.
 
 use http::StatusCode;
+use serde_json::json;
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
 use tower_bearer::{BearerAuthLayer, Issuer, Keys, Profile, RejectionKind, TokenError};
 
@@ -136,6 +137,12 @@ fn dialects_are_data() {
     assert!(accepted.scopes().contains("c") && !accepted.scopes().contains("a"));
     assert_eq!(accepted.client_id(), Some("x"), "the first that is present");
     assert_eq!(world.refuses("typ", &world.token().sign()), TokenError::Type);
+
+    for parent in [json!("x"), json!(null), json!([])] {
+        // A parent of a wrong type is not an absence that lets the next claim count.
+        let token = token().claim("realm_access", parent).claim("scopes", "admin").sign();
+        assert_eq!(world.refuses("parent", &token), TokenError::ClaimType);
+    }
 
     let untrusted = World::with(|issuer| issuer.profile(Profile::default().untrusted_scopes()));
     let token = untrusted.token().scopes(["admin"]).sign();

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tower_bearer::manual::defaults::{
-    FRESH_FOR, MAX_CANDIDATES, MAX_KEYS, MAX_RESPONSE_LENGTH, MISS_BURST, MISS_INTERVAL, REFRESH_AFTER,
-    STALE_FOR,
+    FLIGHT_LIMIT, FRESH_FOR, MAX_CANDIDATES, MAX_KEYS, MAX_RESPONSE_LENGTH, MISS_BURST, MISS_INTERVAL,
+    REFRESH_AFTER, STALE_FOR,
 };
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
@@ -384,6 +384,7 @@ async fn answers_that_are_no_key_set_are_503() {
         ("HTML", 200, "<html></html>".to_owned(), false),
         ("cut off", 200, jwks[..jwks.len() - 2].to_owned(), false),
         ("a list", 200, "[]".to_owned(), false),
+        ("a list of a list", 200, format!("[{}]", &jwks["{\"keys\":".len()..jwks.len() - 1]), false),
         ("keys is no list", 200, r#"{"keys":{}}"#.to_owned(), false),
         ("nothing", 200, String::new(), false),
         ("204", 204, jwks.clone(), false),
@@ -475,6 +476,50 @@ fn a_runtime_that_ends_leaves_nobody_waiting_and_another_goes_on() {
     world.idp.come_back();
     world.clock.advance(seconds(60));
     crate::support::block_on(async { verify(&world.api, &token).await.unwrap() });
+}
+
+/// A runtime that goes on to exist, but that nobody drives: its task never ends.
+#[test]
+fn a_fetch_in_a_runtime_that_nobody_drives_is_given_up() {
+    let world = World::new();
+    let token = world.token().sign();
+    let undriven = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    undriven.block_on(async {
+        let mut verify = std::pin::pin!(world.api.verify(&token));
+        std::future::poll_fn(|context| {
+            let _ = verify.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    });
+    world.clock.advance(FLIGHT_LIMIT);
+    crate::support::block_on(async { verify(&world.api, &token).await.unwrap() });
+    drop(undriven);
+    crate::support::block_on(async { verify(&world.api, &token).await.unwrap() });
+}
+
+#[tokio::test]
+async fn tokens_of_one_unnamed_issuer_do_not_use_up_the_budget_of_another() {
+    let clock = ManualClock::new();
+    let shops =
+        ["https://a.example.com", "https://b.example.com"].map(|url| Idp::new(url).clock(clock.clone()));
+    let issuers = shops.each_ref().map(|idp| {
+        let url = format!("{}/jwks", idp.identifier());
+        Issuer::unnamed(idp.identifier()).keys(Keys::jwks_url(url)).fetch(idp.clone())
+    });
+    let api = server(&clock, issuers);
+    let token = |idp: &Idp| idp.token(API).without_claim("iss").sign();
+    for _ in 0..50 {
+        for idp in &shops {
+            verify(&api, &token(idp)).await.unwrap();
+        }
+    }
+    let fetches = shops.each_ref().map(Idp::jwks_fetches);
+    assert!(fetches.into_iter().all(|fetches| fetches == 1), "{fetches:?}");
+    for idp in &shops {
+        idp.rotate();
+        verify(&api, &token(idp)).await.unwrap();
+    }
 }
 
 #[test]

@@ -109,6 +109,9 @@ fn no_token_reaches_a_log_or_a_response() {
             world.api,
             token.claims::<Vec<u8>>().unwrap_err().to_string()
         );
+        let odd = token.claims::<std::collections::BTreeMap<String, u8>>().unwrap_err();
+        let _ =
+            write!(responses, "{odd:?} {odd} {:?}", std::error::Error::source(&odd).map(ToString::to_string));
         let error = world.api.verify(&tokens[2]).await.unwrap_err();
         let _ = write!(responses, "{error:?} {error}");
     });

@@ -60,3 +60,42 @@ fn the_dev_dependency_on_ourselves_brings_no_backend_and_no_client() {
         assert!(!features.contains(&never), "{features:?}");
     }
 }
+
+/// The manual's tables say what the constants are.
+#[test]
+fn the_manual_gives_every_default_its_value() {
+    use tower_bearer::manual::defaults as d;
+    let seconds = |duration: std::time::Duration| duration.as_secs();
+    let count = |count: usize| u64::try_from(count).unwrap();
+    let text = include_str!("../../src/manual/defaults.rs");
+    let constants = [
+        ("MAX_TOKEN_LENGTH", count(d::MAX_TOKEN_LENGTH)),
+        ("MAX_KID_LENGTH", count(d::MAX_KID_LENGTH)),
+        ("MAX_JSON_DEPTH", count(d::MAX_JSON_DEPTH)),
+        ("MAX_CANDIDATES", count(d::MAX_CANDIDATES)),
+        ("DEFAULT_LEEWAY", seconds(d::DEFAULT_LEEWAY)),
+        ("MAX_LEEWAY", seconds(d::MAX_LEEWAY)),
+        ("MAX_KEYS", count(d::MAX_KEYS)),
+        ("FRESH_FOR", seconds(d::FRESH_FOR)),
+        ("REFRESH_AFTER", seconds(d::REFRESH_AFTER)),
+        ("STALE_FOR", seconds(d::STALE_FOR)),
+        ("MISS_INTERVAL", seconds(d::MISS_INTERVAL)),
+        ("MISS_BURST", u64::from(d::MISS_BURST)),
+        ("MISS_WAIT", seconds(d::MISS_WAIT)),
+        ("MAX_MISS_WAITERS", count(d::MAX_MISS_WAITERS)),
+        ("COLD_WAIT", seconds(d::COLD_WAIT)),
+        ("FLIGHT_LIMIT", seconds(d::FLIGHT_LIMIT)),
+        ("BACKOFF_MIN", seconds(d::BACKOFF_MIN)),
+        ("BACKOFF_MAX", seconds(d::BACKOFF_MAX)),
+        ("REDISCOVER_AFTER", seconds(d::REDISCOVER_AFTER)),
+        ("CONNECT_TIMEOUT", seconds(d::CONNECT_TIMEOUT)),
+        ("FETCH_TIMEOUT", seconds(d::FETCH_TIMEOUT)),
+        ("MAX_RESPONSE_LENGTH", count(d::MAX_RESPONSE_LENGTH)),
+    ];
+    for (name, value) in constants {
+        let row = format!("//! | [`{name}`] | {value} | ");
+        assert!(text.lines().any(|line| line.starts_with(&row)), "{row}");
+    }
+    let rows = text.lines().filter(|line| line.starts_with("//! | [`") && line.matches(" | ").count() == 4);
+    assert_eq!(rows.count(), constants.len());
+}

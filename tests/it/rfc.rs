@@ -87,6 +87,7 @@ fn rfc7515_4_1_9_typ_ignores_case_and_application() {
             case("introspection", |t| t.header("typ", "token-introspection+jwt"), TokenError::Type),
             case("at+jwt with a space", |t| t.header("typ", " at+jwt"), TokenError::Type),
             case("text/at+jwt", |t| t.header("typ", "text/at+jwt"), TokenError::Type),
+            case("application/", |t| t.header("typ", "application/"), TokenError::Type),
             case("number", |t| t.header("typ", 1), TokenError::Type),
             case("null", |t| t.header("typ", json!(null)), TokenError::Type),
         ],

@@ -235,6 +235,8 @@ public = true
         hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
     let response = client.request(delete.body(Full::<bytes::Bytes>::default()).unwrap()).await.unwrap();
     assert_eq!(response.headers()["allow"], "GET, HEAD, POST");
+    let any = get(&server.url, "/orders/7", &[format!("Bearer {read}")]).await;
+    assert_eq!((any.status(), any.headers().get("allow")), (StatusCode::OK, None), "any method is allowed");
     for path in ["/feed", "/public", "/half"] {
         assert_eq!(server.get(path, None).await.2, json!({"anonymous": true}), "{path}");
     }
@@ -257,7 +259,7 @@ fn a_mistake_is_exit_code_2_and_one_line() {
         format!("{good}{routes}")
     };
     for (text, start) in [
-        ("".to_owned(), "missing field `resource`"),
+        ("".to_owned(), "resource: missing; write our identifier"),
         (good.replace("resource", "ressource"), "ressource: unknown field `ressource`"),
         (good.replace("jwks_file", "pem_file"), "issuer[0].pem_file: "),
         (good.replace("127.0.0.1:0", "127.0.0.1:x"), "listen: "),
@@ -269,6 +271,7 @@ fn a_mistake_is_exit_code_2_and_one_line() {
         (with_routes(&["/*old"]), "route[0].path: a parameter is written {name}"),
         (with_routes(&["/a/{*x}/b"]), "route[0].path: "),
         (with_routes(&["/{}"]), "route[0].path: "),
+        (with_routes(&[&(0..26).map(|n| format!("/{{p{n}}}")).collect::<String>()]), "route[0].path: "),
         (with_routes(&["", "x"]), "route[0].path: does not start with a slash"),
     ] {
         let Some(output) = fails_with(Some(&folder.write("bad.toml", &text))) else { return };

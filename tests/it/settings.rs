@@ -170,7 +170,7 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
         read(&good).unwrap_or_else(|error| panic!("{good}\n{error}"));
     }
     for (text, path, advice) in [
-        ("".to_owned(), "", "missing field `resource`"),
+        ("".to_owned(), "resource", "missing; write our identifier"),
         (format!("resource = \"{API}\""), "issuer", "add at least one issuer"),
         (MINIMAL.to_owned(), "issuer[0].jwks", "write jwks, jwks_file, pem_file or hmac_secret_file"),
         (keys("").replace(API, ""), "resource", "write what issuers put into aud"),
@@ -227,7 +227,18 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
             "issuer[1].iss",
             "write each issuer once",
         ),
-        (route(""), "route[0]", "missing field `path`"),
+        (route(""), "route[0].path", "missing; write one such as"),
+        ("\"a\\nb\" = 1".to_owned(), "a b", "unknown field"),
+        (
+            issuer("discovery = true").replace(&format!("iss = \"{ISSUER}\""), "name = \"x\""),
+            "issuer[0].discovery",
+            "write iss",
+        ),
+        (
+            issuer("hmac_secret_file = \"short\"\nalgorithms = []"),
+            "issuer[0].algorithms",
+            "write some of HS256",
+        ),
         (route("path = \"orders\""), "route[0].path", "write one such as \"/orders\""),
         (route("path = \"/\"\nmethod = \"get\""), "route[0].method", "write GET"),
         (route("path = \"/\"\nmethod = \"FETCH\""), "route[0].method", "write GET"),
