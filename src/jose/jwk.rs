@@ -318,6 +318,91 @@ mod tests {
         sum.split_off(zeros)
     }
 
+    /// An odd number of so many bits.
+    fn odd(bits: usize) -> Vec<u8> {
+        let mut number = vec![0xb5; bits.div_ceil(8)];
+        number[0] = 1 << ((bits + 7) % 8);
+        number
+    }
+
+    #[test]
+    fn rfc7518_3_3_an_rsa_key_has_a_sound_size_and_shape() {
+        let good = || odd(2048);
+        assert!(rsa(good(), vec![1, 0, 1]).is_ok());
+        assert!(rsa(good(), vec![3]).is_ok());
+        assert!(rsa(odd(8192), vec![1, 0, 1]).is_ok());
+        assert_eq!(
+            rsa([vec![0], good()].concat(), vec![0, 3]),
+            rsa(good(), vec![3]),
+            "one leading zero is stripped"
+        );
+        let even = {
+            let mut n = good();
+            n[255] ^= 1;
+            n
+        };
+        for (name, n, e) in [
+            ("2047 bits", odd(2047), vec![3]),
+            ("8193 bits", odd(8193), vec![3]),
+            ("even", even, vec![3]),
+            ("empty", vec![], vec![3]),
+            ("two leading zeros", [vec![0, 0], good()].concat(), vec![3]),
+            ("e = 0", good(), vec![0]),
+            ("e = 1", good(), vec![1]),
+            ("e = 2", good(), vec![2]),
+            ("even e", good(), vec![1, 0, 0]),
+            ("no e", good(), vec![]),
+            ("e over 33 bits", good(), vec![2, 0, 0, 0, 1]),
+            ("e with two leading zeros", good(), vec![0, 0, 3]),
+        ] {
+            assert!(rsa(n, e).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_ed25519_key_is_canonical_and_of_full_order() {
+        // The key of RFC 8037 A.2.
+        let good = [
+            0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a,
+            0x0e, 0xe1, 0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
+        ];
+        assert!(ed25519(&good).is_ok());
+        for short in [&good[1..], &[], &[good.as_slice(), &[0]].concat()] {
+            assert!(ed25519(short).is_err());
+        }
+        for y in SMALL_ORDER {
+            for sign in [0, 0x80] {
+                let mut key = y;
+                key[31] |= sign;
+                assert_eq!(ed25519(&key), Err("the Ed25519 point has a small order"));
+            }
+        }
+        // y = p, p + 1, … 2^255 - 1: the same points as 0, 1, … in another spelling.
+        for lowest in 0xed..=0xff_u8 {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (lowest, 0x7f);
+            assert_eq!(ed25519(&key), Err("the Ed25519 point is not encoded canonically"));
+        }
+        let mut largest = [0xff; 32];
+        (largest[0], largest[31]) = (0xeb, 0x7f);
+        assert!(is_canonical(largest));
+    }
+
+    #[test]
+    fn an_ec_point_has_the_length_of_its_curve() {
+        for (crv, length) in [("P-256", 32), ("P-384", 48), ("P-521", 66)] {
+            let part = vec![1; length];
+            assert!(ec(Some(crv), &part, &part).is_ok());
+            assert!(ec(Some(crv), &part[1..], &part).is_err());
+            assert!(ec(Some(crv), &part, &[&[0], &*part].concat()).is_err());
+            let point = [&[4], &*part, &part].concat();
+            assert_eq!(ec_point(&point), ec(Some(crv), &part, &part));
+            assert!(ec_point(&[&[2], &*part].concat()).is_err(), "compressed");
+        }
+        assert!(ec(Some("secp256k1"), &[1; 32], &[1; 32]).is_err());
+        assert!(ec(None, &[1; 32], &[1; 32]).is_err());
+    }
+
     #[test]
     fn cve_2017_15361_a_modulus_with_the_fingerprint_of_roca_is_refused() {
         let mut n = vec![1];

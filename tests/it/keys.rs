@@ -240,7 +240,7 @@ async fn an_empty_set_after_a_good_one_is_a_failed_refresh_and_a_first_one_is_50
 }
 
 #[tokio::test]
-async fn one_odd_key_never_costs_the_set() {
+async fn rfc7517_5_one_odd_key_never_costs_the_set() {
     let world = World::of([Algorithm::RS256, Algorithm::ES256], |issuer| issuer);
     let mut jwks: Value = serde_json::from_str(&world.idp.jwks()).unwrap();
     let good = jwks["keys"][0].clone();
@@ -291,7 +291,7 @@ async fn one_odd_key_never_costs_the_set() {
 }
 
 #[tokio::test]
-async fn a_key_with_alg_serves_that_algorithm_only_and_one_without_its_family() {
+async fn rfc7517_4_4_a_key_with_alg_serves_that_algorithm_only_and_one_without_its_family() {
     let world = World::of([Algorithm::RS256], |issuer| issuer);
     let as_ps256 = world.token().header("alg", "PS256");
     verify(&world.api, &world.token().sign()).await.unwrap();

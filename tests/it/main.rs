@@ -29,3 +29,5 @@ mod rfc;
 mod server_example;
 mod settings;
 mod support;
+#[cfg(feature = "reqwest")]
+mod tls;

@@ -13,7 +13,7 @@ use tower_bearer::{
 use crate::support::{API, ISSUER, World, app, bearer, challenge, rejection, request, send, server, status};
 
 #[tokio::test]
-async fn no_credentials_are_401_without_an_error_code() {
+async fn rfc6750_3_1_no_credentials_are_401_without_an_error_code() {
     let world = World::new();
     let app = app(&world.auth());
     let token = world.token().sign();
@@ -69,7 +69,7 @@ async fn rfc9110_11_1_the_scheme_ignores_case_and_spaces_may_repeat() {
 }
 
 #[tokio::test]
-async fn an_unacceptable_token_is_401_invalid_token() {
+async fn rfc6750_3_1_an_unacceptable_token_is_401_invalid_token() {
     let world = World::new();
     let app = app(&world.auth());
     assert_eq!(status(&app, bearer(&world.token().sign())).await, StatusCode::OK);
@@ -84,7 +84,7 @@ async fn an_unacceptable_token_is_401_invalid_token() {
 }
 
 #[tokio::test]
-async fn tokens_in_other_places_are_no_credentials() {
+async fn rfc6750_2_2_and_2_3_tokens_in_other_places_are_no_credentials() {
     let world = World::new();
     let app = app(&world.auth());
     let token = world.token().sign();
@@ -100,7 +100,7 @@ async fn tokens_in_other_places_are_no_credentials() {
 }
 
 #[tokio::test]
-async fn a_lacking_scope_is_403_and_the_challenge_says_which_would_do() {
+async fn rfc6750_3_1_a_lacking_scope_is_403_and_the_challenge_says_which_would_do() {
     let world = World::new();
     let auth = world.auth();
     let with = |scope: &str| bearer(&world.token().claim("scope", scope).sign());
@@ -138,7 +138,7 @@ async fn a_lacking_scope_is_403_and_the_challenge_says_which_would_do() {
 }
 
 #[tokio::test]
-async fn odd_scope_syntax_grants_nothing_and_a_wrong_type_is_no_token() {
+async fn rfc6749_3_3_odd_scope_syntax_grants_nothing_and_a_wrong_type_is_no_token() {
     let world = World::new();
     let app = app(&world.auth().scopes(["a"]));
     let with = |scope: serde_json::Value| bearer(&world.token().claim("scope", scope).sign());
