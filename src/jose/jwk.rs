@@ -321,7 +321,7 @@ mod tests {
     /// An odd number of so many bits.
     fn odd(bits: usize) -> Vec<u8> {
         let mut number = vec![0xb5; bits.div_ceil(8)];
-        number[0] = 1 << ((bits + 7) % 8);
+        number[0] = 1 << (bits.wrapping_sub(1) % 8);
         number
     }
 

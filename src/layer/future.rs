@@ -10,7 +10,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::service::{Decision, Policy, respond};
+use super::policy::{Decision, Policy, respond};
 use crate::keys::remote::Ended;
 use crate::refusal::{Rejection, RejectionKind, Respond};
 use crate::server::Pending;

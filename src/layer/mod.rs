@@ -1,6 +1,7 @@
 //! [`BearerAuthLayer`]: the middleware.
 
 mod credentials;
+mod policy;
 mod future;
 mod service;
 
@@ -11,9 +12,9 @@ use tower_layer::Layer;
 
 pub use self::future::ResponseFuture;
 #[cfg(feature = "axum")]
-pub(crate) use self::service::Anonymous;
+pub(crate) use self::policy::Anonymous;
+use self::policy::Policy;
 pub use self::service::BearerAuth;
-use self::service::Policy;
 use crate::access::{IntoRule, Rule, all_of};
 use crate::refusal::EmptyBody;
 use crate::server::{ResourceServer, Trusted};

@@ -109,6 +109,26 @@ async fn a_token_that_was_exchanged_on_the_way_is_verified_again() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_taken_away_is_gone_for_an_optional_layer_too() {
+    let world = World::new();
+    let auth = world.auth();
+    let inner_optional = |strip: bool| -> Router {
+        Router::new()
+            .route("/", get(who_if_any).layer(auth.optional()))
+            .layer(axum::middleware::map_request(move |mut request: Request<Body>| {
+                if strip {
+                    request.headers_mut().remove("authorization");
+                }
+                async move { request }
+            }))
+            .layer(auth.clone())
+    };
+    let token = world.token().sign();
+    assert_eq!(text(&inner_optional(false), bearer(&token)).await, (StatusCode::OK, "client".into()));
+    assert_eq!(text(&inner_optional(true), bearer(&token)).await, (StatusCode::OK, "nobody".into()));
+}
+
+#[tokio::test]
 async fn another_servers_verdict_is_worth_nothing() {
     let world = World::new();
     let other = server(&world.clock, [world.idp.issuer().audience("https://other.example.com")]);

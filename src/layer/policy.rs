@@ -1,0 +1,108 @@
+//! [`Policy`]: what is to be done with a request, in a straight line.
+
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::{Request, Response};
+
+use super::credentials::Credentials;
+use crate::access::Rule;
+use crate::keys::remote::Ended;
+use crate::refusal::{Rejection, RejectionKind, RequestHead, Respond};
+use crate::server::{Pending, ResourceServer, Stop, Trusted};
+use crate::token::Token;
+
+/// What a layer asks for, shared by all its services.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(super) server: ResourceServer,
+    pub(super) rule: Rule,
+    pub(super) optional: bool,
+    pub(super) trusted: Trusted,
+    /// The scopes of the rule, as a challenge names them.
+    scope: Option<Arc<str>>,
+}
+
+/// In a request's extensions where an optional layer found no credentials: it tells a handler's
+/// `Option<Token>` that a layer ran.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Anonymous;
+
+/// What is to be done with a request.
+pub(super) enum Decision {
+    Pass,
+    Refuse(Rejection),
+    Wait(Pending),
+}
+
+impl Policy {
+    pub(super) fn new(server: ResourceServer, rule: Rule, optional: bool, trusted: Trusted) -> Self {
+        let scope = Some(rule.sufficient_scopes()).filter(|scope| !scope.is_empty()).map(Into::into);
+        Self { server, rule, optional, trusted, scope }
+    }
+
+    /// The whole of one request: credentials, verification, the route's rule.
+    ///
+    /// `waited` is how the fetch ended that an earlier decision was to wait for; then the answer is final.
+    pub(super) fn decide<B>(&self, request: &mut Request<B>, waited: Option<Ended>) -> Decision {
+        // From here on nobody's Debug output shows it.
+        if let http::header::Entry::Occupied(mut lines) = request.headers_mut().entry(AUTHORIZATION) {
+            lines.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+        let raw = match Credentials::read(request.headers()) {
+            Credentials::Bearer(raw) => raw,
+            Credentials::None if self.optional => {
+                request.extensions_mut().remove::<Token>();
+                request.extensions_mut().insert(Anonymous);
+                return Decision::Pass;
+            }
+            Credentials::None => return self.refuse(Rejection::new(RejectionKind::NoCredentials)),
+            Credentials::Malformed => return self.refuse(Rejection::new(RejectionKind::MalformedRequest)),
+        };
+        if let Some(token) = request.extensions().get::<Token>()
+            && self.has_verified(token, raw)
+        {
+            return if self.rule.allows(token) { Decision::Pass } else { self.lacks_scope() };
+        }
+        match self.server.0.verify(raw, &self.trusted, waited) {
+            Ok(token) if self.rule.allows(&token) => {
+                request.extensions_mut().insert(token);
+                Decision::Pass
+            }
+            Ok(_) => self.lacks_scope(),
+            Err(Stop::Refused(rejection)) => self.refuse(rejection),
+            Err(stop @ Stop::Pending(_)) if waited.is_some() => self.refuse(stop.into_rejection()),
+            Err(Stop::Pending(pending)) => Decision::Wait(pending),
+        }
+    }
+
+    /// Whether an outer layer of the same server has just verified this very token, and it comes from an issuer
+    /// that this layer accepts too.
+    fn has_verified(&self, token: &Token, raw: &str) -> bool {
+        token.was_verified_by(&self.server.0.identity)
+            && token.is(raw)
+            && self.trusted.includes(token.issuer_name())
+    }
+
+    fn lacks_scope(&self) -> Decision {
+        self.refuse(Rejection::new(RejectionKind::InsufficientScope))
+    }
+
+    fn refuse(&self, rejection: Rejection) -> Decision {
+        tracing::debug!(
+            target: "tower_bearer::rejection",
+            kind = ?rejection.kind(), reason = rejection.description(), "refused a request"
+        );
+        Decision::Refuse(rejection.with_scope(self.scope.clone()))
+    }
+}
+
+/// Makes the response, and leaves the reason in its extensions for whoever is outside.
+pub(super) fn respond<R, B, ResB>(respond: &R, rejection: &Rejection, request: &Request<B>) -> Response<ResB>
+where
+    R: Respond<ResB>,
+{
+    let mut response = respond.respond(rejection, &RequestHead::new(request));
+    response.extensions_mut().insert(rejection.clone());
+    response
+}
