@@ -82,6 +82,14 @@ impl Rule {
         scopes.join(" ")
     }
 
+    /// Every scope that it mentions.
+    pub(crate) fn scopes(&self) -> Vec<&Scope> {
+        match &self.0 {
+            Node::Scope(scope) => vec![scope],
+            Node::All(rules) | Node::Any(rules) => rules.iter().flat_map(Self::scopes).collect(),
+        }
+    }
+
     fn collect_sufficient<'a>(&'a self, into: &mut Vec<&'a str>) {
         match &self.0 {
             Node::Scope(scope) if into.contains(&scope.as_str()) => {}

@@ -42,7 +42,7 @@ impl<S: Sync> FromRequestParts<S> for Token {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        verified(parts)?.ok_or_else(no_credentials)
+        verified(parts)?
     }
 }
 
@@ -51,7 +51,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Token {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        verified(parts)
+        verified(parts).map(Result::ok)
     }
 }
 
@@ -59,8 +59,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let token = verified(parts)?.ok_or_else(no_credentials)?;
-        Ok(Self(token.claims()?))
+        let token = verified(parts)??;
+        token.claims().map(Self).map_err(|error| Rejection::from(error).of(token.server()))
     }
 }
 
@@ -74,15 +74,15 @@ impl IntoResponse for Rejection {
     }
 }
 
-fn verified(parts: &Parts) -> Result<Option<Token>, Rejection> {
+/// The token, or the server whose optional layer found none.
+fn verified(parts: &Parts) -> Result<Result<Token, Rejection>, Rejection> {
     if let Some(token) = parts.extensions.get::<Token>() {
-        return Ok(Some(token.clone()));
+        return Ok(Ok(token.clone()));
     }
-    if parts.extensions.get::<Anonymous>().is_some() { Ok(None) } else { Err(wiring()) }
-}
-
-fn no_credentials() -> Rejection {
-    Rejection::new(RejectionKind::NoCredentials)
+    match parts.extensions.get::<Anonymous>() {
+        Some(anonymous) => Ok(Err(Rejection::new(RejectionKind::NoCredentials).of(&anonymous.server))),
+        None => Err(wiring()),
+    }
 }
 
 fn wiring() -> Rejection {

@@ -46,6 +46,6 @@ pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
 pub use profile::Profile;
 pub use refusal::{EmptyBody, ProblemJson, Rejection, RejectionKind, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};
-pub use server::{Issuer, NotReady, ResourceServer, ResourceServerBuilder};
+pub use server::{Issuer, NotReady, ResourceMetadata, ResourceServer, ResourceServerBuilder};
 pub use time::{Clock, SystemClock};
 pub use token::{ClaimsError, Token};

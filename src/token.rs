@@ -41,6 +41,8 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct ServerIdentity {
     pub(crate) identifier: Box<str>,
+    /// Where clients find our metadata (RFC 9728), for challenges.
+    pub(crate) metadata_url: Option<Arc<str>>,
 }
 
 /// An issuer as it is configured.
@@ -177,6 +179,10 @@ impl Token {
 
     pub(crate) fn was_verified_by(&self, server: &Arc<ServerIdentity>) -> bool {
         Arc::ptr_eq(&self.0.server, server)
+    }
+
+    pub(crate) fn server(&self) -> &Arc<ServerIdentity> {
+        &self.0.server
     }
 
     pub(crate) fn is(&self, raw: &str) -> bool {

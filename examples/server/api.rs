@@ -21,6 +21,7 @@ type Endpoint = BoxCloneSyncService<Request, Response, std::convert::Infallible>
 
 /// Every route under its own layer; what no route names needs a token before it is 404 or 405.
 pub(crate) fn protected(api: ResourceServer, routes: &[Route]) -> Result<Router, String> {
+    let metadata = api.metadata();
     let auth = BearerAuthLayer::new(api).respond_with(ProblemJson::default());
     let mut paths: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
     let mut known = matchit::Router::new();
@@ -32,6 +33,10 @@ pub(crate) fn protected(api: ResourceServer, routes: &[Route]) -> Result<Router,
         at_path.push(route);
     }
     let mut app = Router::new();
+    // Unless a route of the settings has its place.
+    if let Some(metadata) = metadata.filter(|metadata| known.insert(metadata.path(), ()).is_ok()) {
+        app = app.route_service(metadata.path(), metadata.clone());
+    }
     for (path, routes) in paths {
         app = app.route(path, methods(&auth, &routes)?);
     }

@@ -28,13 +28,19 @@ pub(crate) async fn run() -> Result<(), Error> {
 
 /// The API: every route needs a token, some need a scope, and one is public.
 fn orders(api: ResourceServer) -> Router {
+    let metadata = api.metadata();
     let auth = BearerAuthLayer::new(api).respond_with(ProblemJson::default());
-    Router::new()
+    let app = Router::new()
         .route("/orders", get(list).layer(auth.scopes(["orders:read"])))
         .route("/orders", post(create).layer(auth.scopes(["orders:write"])))
         .route("/reports", get(report).layer(auth.require(any_of(["reports", "admin"]))))
         .layer(auth)
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(|| async { "ok\n" }));
+    // Where clients learn how to get a token (RFC 9728): every 401 names it.
+    match metadata {
+        Some(metadata) => app.route_service(metadata.path(), metadata.clone()),
+        None => app,
+    }
 }
 
 async fn list(token: Token) -> String {

@@ -10,7 +10,7 @@ use crate::access::Rule;
 use crate::keys::remote::Ended;
 use crate::refusal::{Rejection, RejectionKind, RequestHead, Respond};
 use crate::server::{Pending, ResourceServer, Stop, Trusted};
-use crate::token::Token;
+use crate::token::{ServerIdentity, Token};
 
 /// What a layer asks for, shared by all its services.
 #[derive(Debug)]
@@ -25,8 +25,12 @@ pub(crate) struct Policy {
 
 /// In a request's extensions where an optional layer found no credentials: it tells a handler's
 /// `Option<Token>` that a layer ran.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Anonymous;
+#[derive(Debug, Clone)]
+pub(crate) struct Anonymous {
+    /// Whose layer it was.
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "read by the extractors"))]
+    pub(crate) server: Arc<ServerIdentity>,
+}
 
 /// What is to be done with a request.
 pub(super) enum Decision {
@@ -37,6 +41,7 @@ pub(super) enum Decision {
 
 impl Policy {
     pub(super) fn new(server: ResourceServer, rule: Rule, optional: bool, trusted: Trusted) -> Self {
+        server.0.note_scopes(&rule);
         let scope = Some(rule.sufficient_scopes()).filter(|scope| !scope.is_empty()).map(Into::into);
         Self { server, rule, optional, trusted, scope }
     }
@@ -53,7 +58,7 @@ impl Policy {
             Credentials::Bearer(raw) => raw,
             Credentials::None if self.optional => {
                 request.extensions_mut().remove::<Token>();
-                request.extensions_mut().insert(Anonymous);
+                request.extensions_mut().insert(Anonymous { server: self.server.0.identity.clone() });
                 return Decision::Pass;
             }
             Credentials::None => return self.refuse(Rejection::new(RejectionKind::NoCredentials)),
@@ -93,7 +98,7 @@ impl Policy {
             target: "tower_bearer::rejection",
             kind = ?rejection.kind(), reason = rejection.description(), "refused a request"
         );
-        Decision::Refuse(rejection.with_scope(self.scope.clone()))
+        Decision::Refuse(rejection.with_scope(self.scope.clone()).of(&self.server.0.identity))
     }
 }
 

@@ -44,6 +44,12 @@
 //! | [`FETCH_TIMEOUT`] | 5 | s | longer than a healthy issuer needs; a cold start holds requests no longer than it must |
 //! | [`MAX_RESPONSE_LENGTH`] | 262144 | bytes | 100 keys with certificates fit; counted while it streams in |
 //!
+//! # Metadata
+//!
+//! | constant | value | unit | why |
+//! |---|---|---|---|
+//! | [`METADATA_MAX_AGE`] | 300 | s | the document changes with a deployment; a client that asks again after minutes is soon right |
+//!
 //! # What is no number
 //!
 //! | what | default | why |
@@ -81,4 +87,4 @@ pub use crate::keys::refresh::{
     BACKOFF_MAX, BACKOFF_MIN, FLIGHT_LIMIT, FRESH_FOR, MISS_BURST, MISS_INTERVAL, REFRESH_AFTER, STALE_FOR,
 };
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
-pub use crate::server::{DEFAULT_LEEWAY, MAX_LEEWAY};
+pub use crate::server::{DEFAULT_LEEWAY, MAX_LEEWAY, METADATA_MAX_AGE};

@@ -13,7 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 pub use self::respond::{EmptyBody, ProblemJson, RequestHead, Respond};
 use crate::access::Rule;
 use crate::jose::TokenError;
-use crate::token::{ClaimsError, Token};
+use crate::token::{ClaimsError, ServerIdentity, Token};
 
 /// A request was refused.
 ///
@@ -26,6 +26,8 @@ pub struct Rejection {
     /// The scopes of the route, for the challenge.
     scope: Option<Arc<str>>,
     retry_after: Option<Duration>,
+    /// Where the client finds out how to get a token.
+    metadata_url: Option<Arc<str>>,
 }
 
 /// Why a request was refused.
@@ -92,11 +94,16 @@ impl RejectionKind {
 
 impl Rejection {
     pub(crate) fn new(kind: RejectionKind) -> Self {
-        Self { kind, token_error: None, scope: None, retry_after: None }
+        Self { kind, token_error: None, scope: None, retry_after: None, metadata_url: None }
     }
 
     pub(crate) fn unavailable(retry_after: Duration) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(RejectionKind::Unavailable) }
+    }
+
+    /// A refusal of this server.
+    pub(crate) fn of(self, server: &ServerIdentity) -> Self {
+        Self { metadata_url: server.metadata_url.clone(), ..self }
     }
 
     pub(crate) fn with_scope(self, scope: Option<Arc<str>>) -> Self {
@@ -167,6 +174,9 @@ impl Rejection {
         if let Some(scope) = self.scope() {
             challenge = challenge.parameter("scope", scope);
         }
+        if let Some(url) = &self.metadata_url {
+            challenge = challenge.parameter("resource_metadata", url);
+        }
         challenge.into_header()
     }
 
@@ -220,7 +230,7 @@ impl Token {
             return Ok(());
         }
         let scope = rule.sufficient_scopes().into();
-        Err(Rejection::new(RejectionKind::InsufficientScope).with_scope(Some(scope)))
+        Err(Rejection::new(RejectionKind::InsufficientScope).with_scope(Some(scope)).of(self.server()))
     }
 }
 
@@ -237,6 +247,7 @@ impl fmt::Debug for Rejection {
             .field("token_error", &self.token_error)
             .field("scope", &self.scope)
             .field("retry_after", &self.retry_after)
+            .field("metadata_url", &self.metadata_url)
             .finish()
     }
 }

@@ -2,20 +2,24 @@
 
 mod issuer;
 mod verify;
+mod metadata;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 use self::issuer::{Defaults, TrustedIssuer};
+pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
 pub(crate) use self::verify::{Pending, Stop, Trusted};
+use crate::access::Rule;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::fetch::Fetch;
 use crate::jose::crypto_backend;
 use crate::keys::KeySource;
 use crate::keys::remote::{Available, Ended};
 use crate::refusal::Rejection;
+use crate::scope::Scope;
 use crate::time::{Clock, SystemClock};
 use crate::token::{ServerIdentity, Token};
 
@@ -44,6 +48,7 @@ pub struct ResourceServerBuilder {
     issuers: Vec<Issuer>,
     fetch: Option<Arc<dyn Fetch>>,
     clock: Arc<dyn Clock>,
+    metadata: Option<metadata::Members>,
 }
 
 /// Keys of some issuers could not be had; requests with their tokens will be answered 503 until they can.
@@ -58,6 +63,10 @@ pub(crate) struct Inner {
     /// From an exact `iss` to its place in `issuers`.
     by_iss: HashMap<Box<str>, usize>,
     clock: Arc<dyn Clock>,
+    /// The configured members of our metadata.
+    metadata_members: metadata::Members,
+    /// What the rules of our layers ask for. Locked when a layer is made and when metadata are served.
+    scopes: Mutex<BTreeSet<Scope>>,
 }
 
 impl ResourceServer {
@@ -69,6 +78,7 @@ impl ResourceServer {
             issuers: Vec::new(),
             fetch: None,
             clock: Arc::new(SystemClock),
+            metadata: Some(metadata::Members::new()),
         }
     }
 
@@ -88,14 +98,14 @@ impl ResourceServer {
     /// # Cancel safety
     /// Dropping the future loses nothing: a fetch of keys goes on for the others.
     pub async fn verify(&self, token: &str) -> Result<Token, Rejection> {
-        match self.0.verify(token, &Trusted::All, None) {
-            Ok(token) => Ok(token),
-            Err(Stop::Refused(rejection)) => Err(rejection),
+        let stop = match self.0.verify(token, &Trusted::All, None) {
             Err(Stop::Pending(pending)) => {
                 let ended = pending.ended().await;
-                self.0.verify(token, &Trusted::All, Some(ended)).map_err(Stop::into_rejection)
+                self.0.verify(token, &Trusted::All, Some(ended))
             }
-        }
+            decided => decided,
+        };
+        stop.map_err(|stop| stop.into_rejection().of(&self.0.identity))
     }
 
     /// Fetches the keys of every issuer that has none yet, and waits for them. Optional: without it the first
@@ -123,12 +133,30 @@ impl ResourceServer {
         if issuers.is_empty() { Ok(()) } else { Err(NotReady { issuers }) }
     }
 
+    /// Our protected resource metadata (RFC 9728), as a service. `None` if our identifier is no https URL, or after
+    /// [`without_metadata`](ResourceServerBuilder::without_metadata).
+    #[must_use]
+    pub fn metadata(&self) -> Option<ResourceMetadata> {
+        ResourceMetadata::of(self.clone())
+    }
+
     pub(crate) fn has_issuer(&self, name: &str) -> bool {
         self.0.issuers.iter().any(|issuer| &*issuer.identity.name == name)
     }
 }
 
 impl Inner {
+    /// Remembers what a rule asks for, for our metadata.
+    pub(crate) fn note_scopes(&self, rule: &Rule) {
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.extend(rule.scopes().into_iter().cloned());
+    }
+
+    fn required_scopes(&self) -> Vec<String> {
+        let scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        scopes.iter().map(Scope::to_string).collect()
+    }
+
     fn remote_issuers(&self) -> impl Iterator<Item = (&str, &crate::keys::remote::RemoteKeys)> {
         self.issuers.iter().filter_map(|issuer| match &issuer.keys {
             KeySource::Remote(keys) => Some((&*issuer.identity.name, keys)),
@@ -156,6 +184,19 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// Adds a member to our metadata (RFC 9728 §2), such as `resource_name` or `resource_documentation`.
+    /// `scopes_supported` replaces the union of what our layers ask for.
+    pub fn metadata_member(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.metadata.get_or_insert_default().insert(name.into(), value.into());
+        self
+    }
+
+    /// Serves no metadata, and names none in challenges.
+    pub fn without_metadata(mut self) -> Self {
+        self.metadata = None;
+        self
+    }
+
     /// Checks everything and does no network I/O.
     ///
     /// # Errors
@@ -179,6 +220,12 @@ impl ResourceServerBuilder {
                 ConfigError::new(ConfigErrorKind::Issuer, "nobody is trusted; add at least one issuer");
             return Err(nobody.at("issuer"));
         }
+        if let Some(name) =
+            metadata::OURS.into_iter().find(|n| self.metadata.iter().any(|m| m.contains_key(*n)))
+        {
+            let message = format!("{name:?} is made from the rest of the configuration; leave it out");
+            return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
+        }
         let fetch = self.default_fetch()?;
         let defaults = Defaults { audience: &self.identifier, fetch, clock: &self.clock };
         let mut issuers = Vec::new();
@@ -187,8 +234,17 @@ impl ResourceServerBuilder {
             issuers.push(issuer);
         }
         let by_iss = index(&issuers)?;
-        let identity = Arc::new(ServerIdentity { identifier: self.identifier.into() });
-        Ok(ResourceServer(Arc::new(Inner { identity, issuers, by_iss, clock: self.clock })))
+        let metadata_url =
+            self.metadata.as_ref().and_then(|_| metadata::url_of(&self.identifier)).map(Into::into);
+        let identity = Arc::new(ServerIdentity { identifier: self.identifier.into(), metadata_url });
+        Ok(ResourceServer(Arc::new(Inner {
+            identity,
+            issuers,
+            by_iss,
+            clock: self.clock,
+            metadata_members: self.metadata.unwrap_or_default(),
+            scopes: Mutex::default(),
+        })))
     }
 
     /// The client for the issuers that have none of their own; none is made if none is needed.

@@ -21,6 +21,7 @@ mod keys;
 mod layering;
 mod leaks;
 mod loopback;
+mod metadata;
 mod mutate;
 mod packages;
 mod refusals;

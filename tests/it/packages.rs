@@ -91,6 +91,7 @@ fn the_manual_gives_every_default_its_value() {
         ("CONNECT_TIMEOUT", seconds(d::CONNECT_TIMEOUT)),
         ("FETCH_TIMEOUT", seconds(d::FETCH_TIMEOUT)),
         ("MAX_RESPONSE_LENGTH", count(d::MAX_RESPONSE_LENGTH)),
+        ("METADATA_MAX_AGE", d::METADATA_MAX_AGE),
     ];
     for (name, value) in constants {
         let row = format!("//! | [`{name}`] | {value} | ");

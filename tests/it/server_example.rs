@@ -235,6 +235,12 @@ public = true
         hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
     let response = client.request(delete.body(Full::<bytes::Bytes>::default()).unwrap()).await.unwrap();
     assert_eq!(response.headers()["allow"], "GET, HEAD, POST");
+    let (status, _, metadata) = server.get("/.well-known/oauth-protected-resource", None).await;
+    let scopes = json!(["admin", "feed", "orders:read", "orders:write"]);
+    assert_eq!(
+        (status, &metadata["resource"], &metadata["scopes_supported"]),
+        (StatusCode::OK, &json!(API), &scopes)
+    );
     let any = get(&server.url, "/orders/7", &[format!("Bearer {read}")]).await;
     assert_eq!((any.status(), any.headers().get("allow")), (StatusCode::OK, None), "any method is allowed");
     for path in ["/feed", "/public", "/half"] {

@@ -97,12 +97,17 @@ pub(crate) async fn status(app: &Router, request: Request<Body>) -> StatusCode {
     send(app, request).await.status()
 }
 
+/// The one challenge, without the place of the metadata, which every one of them must name.
 pub(crate) fn challenge<B>(response: &Response<B>) -> Option<&str> {
     let mut challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
     let challenge = challenges.next().map(|value| value.to_str().unwrap());
     assert!(challenges.next().is_none(), "more than one challenge");
-    challenge
+    let challenge =
+        challenge?.strip_suffix(METADATA).unwrap_or_else(|| panic!("no metadata in {challenge:?}"));
+    Some(challenge.trim_end_matches([',', ' ']))
 }
+
+const METADATA: &str = "resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\"";
 
 pub(crate) fn rejection<B>(response: &Response<B>) -> &Rejection {
     response.extensions().get().expect("the rejection is in the extensions")

@@ -1,0 +1,144 @@
+//! Protected resource metadata (RFC 9728): what clients can find out about us before they have a token.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Map, Value};
+use tower_service::Service;
+use url::Url;
+
+use super::ResourceServer;
+
+/// For how long a client may keep the document (RFC 9728 §7.10), in seconds.
+pub const METADATA_MAX_AGE: u64 = 300;
+
+/// A tower service that answers with the metadata of a [`ResourceServer`] (RFC 9728 §3).
+///
+/// It belongs at [`path`](Self::path), outside of every [`BearerAuthLayer`](crate::BearerAuthLayer): whoever reads it
+/// has no token yet.
+///
+/// ```
+/// # use axum::Router;
+/// # use tower_bearer::testing::Idp;
+/// let api = Idp::new("https://id.example.com").resource_server("https://api.example.com/v1");
+/// let metadata = api.metadata().expect("an https identifier");
+/// assert_eq!(metadata.path(), "/.well-known/oauth-protected-resource/v1");
+/// let app: Router = Router::new().route_service(metadata.path(), metadata.clone());
+/// # let _ = app;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ResourceMetadata {
+    server: ResourceServer,
+    path: String,
+}
+
+impl ResourceMetadata {
+    /// `None` where there is nothing to serve: the identifier is no https URL, or it was turned off.
+    pub(super) fn of(server: ResourceServer) -> Option<Self> {
+        let url = Url::parse(server.0.identity.metadata_url.as_deref()?).ok()?;
+        Some(Self { server, path: url.path().to_owned() })
+    }
+
+    /// Where to serve it: the well-known path, in front of the path of our identifier (RFC 9728 §3.1).
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The document as it is served now.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let server = &self.server.0;
+        let mut document = server.metadata_members.clone();
+        document.insert("resource".to_owned(), server.identity.identifier.as_ref().into());
+        let issuers: Vec<&str> =
+            server.issuers.iter().filter_map(|issuer| issuer.identity.iss.as_deref()).collect();
+        // Empty arrays are left out (RFC 9728 §3.2).
+        if !issuers.is_empty() {
+            document.insert("authorization_servers".to_owned(), issuers.into());
+        }
+        let scopes = server.required_scopes();
+        if !scopes.is_empty() && !document.contains_key("scopes_supported") {
+            document.insert("scopes_supported".to_owned(), scopes.into());
+        }
+        document.insert("bearer_methods_supported".to_owned(), vec!["header"].into());
+        Value::Object(document)
+    }
+}
+
+impl<B> Service<Request<B>> for ResourceMetadata {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut response = Response::new(Full::default());
+        let headers = response.headers_mut();
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            if let Ok(cache) = HeaderValue::from_str(&format!("public, max-age={METADATA_MAX_AGE}")) {
+                headers.insert(CACHE_CONTROL, cache);
+            }
+            *response.body_mut() = Full::from(self.document().to_string());
+        } else {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        }
+        ready(Ok(response))
+    }
+}
+
+/// The URL of the document (RFC 9728 §3.1). From our identifier alone: a `Host` header is the client's word.
+pub(super) fn url_of(identifier: &str) -> Option<String> {
+    let mut url =
+        Url::parse(identifier).ok().filter(|url| url.scheme() == "https" && url.fragment().is_none())?;
+    url.host()?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("/.well-known/oauth-protected-resource{path}"));
+    Some(url.into())
+}
+
+/// Members that are made here, and that nobody else may set.
+pub(super) const OURS: [&str; 3] = ["resource", "authorization_servers", "bearer_methods_supported"];
+
+/// The members that were configured.
+pub(super) type Members = Map<String, Value>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9728_3_1_the_well_known_path_is_inserted_behind_the_host() {
+        for (identifier, url) in [
+            ("https://api.example.com", "https://api.example.com/.well-known/oauth-protected-resource"),
+            ("https://api.example.com/", "https://api.example.com/.well-known/oauth-protected-resource"),
+            (
+                "https://api.example.com/v1/x",
+                "https://api.example.com/.well-known/oauth-protected-resource/v1/x",
+            ),
+            (
+                "https://api.example.com:8443/v1/",
+                "https://api.example.com:8443/.well-known/oauth-protected-resource/v1",
+            ),
+            (
+                "https://a.example.com/r?k=v",
+                "https://a.example.com/.well-known/oauth-protected-resource/r?k=v",
+            ),
+        ] {
+            assert_eq!(url_of(identifier).as_deref(), Some(url));
+        }
+        for none in ["orders", "urn:api:orders", "http://api.example.com", "https://api.example.com#x", ""] {
+            assert_eq!(url_of(none), None, "{none}");
+        }
+    }
+}
