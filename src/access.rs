@@ -1,6 +1,8 @@
-//! [`Rule`]: what a route asks of a token. Evaluated on every request, never cached.
+//! [`Rule`] and [`MethodAccess`]: what a route or a method asks of a token. Evaluated on every request, never cached.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::scope::Scope;
 use crate::token::Token;
@@ -151,6 +153,136 @@ fn collect<I: IntoIterator<Item: IntoRule>>(rules: I) -> Vec<Rule> {
         collected.push(rule.into_rule());
     }
     collected
+}
+
+/// Rules by gRPC method, for [`BearerAuthLayer::methods`](crate::BearerAuthLayer::methods).
+///
+/// ```
+/// use tower_bearer::MethodAccess;
+///
+/// let rules = MethodAccess::deny()
+///     .public("/grpc.health.v1.Health/Check")
+///     .method("/orders.v1.Orders/List", ["orders:read"])
+///     .method("/orders.v1.Orders/Create", ["orders:write"]);
+/// # let _ = rules;
+/// ```
+///
+/// Names are exact: `/package.Service/Method`, as they are in the path of the call. What is said of a method counts
+/// before what is said of its service, and that before what is said of the rest.
+///
+/// # Security
+/// Start with [`deny`](Self::deny): a method that is added to a service later, or one whose name is mistyped here, is
+/// then refused instead of being open to every client that has a token.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MethodAccess {
+    methods: HashMap<Box<str>, Ask>,
+    services: HashMap<Box<str>, Ask>,
+    otherwise: Ask,
+}
+
+/// What is asked of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Ask {
+    /// Nothing; no token is looked at.
+    Nothing,
+    /// A token that meets the rule, or, if it is optional, none.
+    Token { rule: Rule, optional: bool, scope: Option<Arc<str>> },
+}
+
+impl Ask {
+    pub(crate) fn token(rule: Rule, optional: bool) -> Self {
+        let scope = Some(rule.sufficient_scopes()).filter(|scope| !scope.is_empty()).map(Into::into);
+        Self::Token { rule, optional, scope }
+    }
+
+    pub(crate) fn scopes(&self) -> Vec<&Scope> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Token { rule, .. } => rule.scopes(),
+        }
+    }
+}
+
+impl MethodAccess {
+    /// A method that is not listed is refused: without a token as unauthenticated, with one as not permitted.
+    pub fn deny() -> Self {
+        Self::otherwise(Rule(Node::Any(Vec::new())))
+    }
+
+    /// A method that is not listed may be called with any valid token.
+    pub fn authenticated() -> Self {
+        Self::otherwise(Rule::authenticated())
+    }
+
+    fn otherwise(rule: Rule) -> Self {
+        Self { methods: HashMap::new(), services: HashMap::new(), otherwise: Ask::token(rule, false) }
+    }
+
+    /// A method that anybody may call; no token is looked at.
+    ///
+    /// # Panics
+    /// If the name is not `/package.Service/Method`.
+    #[track_caller]
+    pub fn public(mut self, method: &str) -> Self {
+        self.methods.insert(checked(method), Ask::Nothing);
+        self
+    }
+
+    /// A method that asks for all of these scopes; of none, for any valid token.
+    ///
+    /// # Panics
+    /// If the name is not `/package.Service/Method`, or if a literal is not a scope.
+    #[track_caller]
+    pub fn method<I: IntoIterator<Item: IntoRule>>(self, method: &str, scopes: I) -> Self {
+        self.method_rule(method, all_of(scopes))
+    }
+
+    /// A method that asks for a rule.
+    ///
+    /// # Panics
+    /// If the name is not `/package.Service/Method`.
+    #[track_caller]
+    pub fn method_rule(mut self, method: &str, rule: Rule) -> Self {
+        self.methods.insert(checked(method), Ask::token(rule, false));
+        self
+    }
+
+    /// Every method of a service that is not listed itself asks for a rule. With the feature `tonic`,
+    /// `service::<OrdersServer<_>>(scopes)` takes the name from the generated code.
+    ///
+    /// # Panics
+    /// If the name is not `package.Service`.
+    #[track_caller]
+    pub fn service_rule(mut self, service: &str, rule: Rule) -> Self {
+        let named = !service.is_empty() && !service.contains('/');
+        assert!(named, "{service:?} is not the name of a service; write package.Service");
+        self.services.insert(service.into(), Ask::token(rule, false));
+        self
+    }
+
+    pub(crate) fn at(&self, path: &str) -> &Ask {
+        if let Some(ask) = self.methods.get(path) {
+            return ask;
+        }
+        let service =
+            path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+        service.and_then(|service| self.services.get(service)).unwrap_or(&self.otherwise)
+    }
+
+    pub(crate) fn scopes(&self) -> Vec<&Scope> {
+        let asked = self.methods.values().chain(self.services.values()).chain([&self.otherwise]);
+        asked.flat_map(Ask::scopes).collect()
+    }
+}
+
+#[track_caller]
+fn checked(method: &str) -> Box<str> {
+    let parts: Vec<&str> = method.split('/').collect();
+    let named =
+        matches!(parts.as_slice(), ["", service, method] if !service.is_empty() && !method.is_empty());
+    assert!(named, "{method:?} is not the name of a method; write /package.Service/Method");
+    method.into()
 }
 
 mod sealed {

@@ -26,6 +26,8 @@ mod layer;
 // Edges.
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "tonic")]
+mod tonic;
 #[cfg(feature = "settings")]
 pub mod settings;
 #[cfg(feature = "testing")]
@@ -37,7 +39,7 @@ pub use self::axum::Claims;
 #[cfg(feature = "reqwest")]
 pub use fetch::ReqwestFetch;
 
-pub use access::{IntoRule, Rule, all_of, any_of};
+pub use access::{IntoRule, MethodAccess, Rule, all_of, any_of};
 pub use error::{ConfigError, ConfigErrorKind};
 pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse};
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};

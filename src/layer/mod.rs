@@ -13,9 +13,9 @@ use tower_layer::Layer;
 pub use self::future::ResponseFuture;
 #[cfg(feature = "axum")]
 pub(crate) use self::policy::Anonymous;
-use self::policy::Policy;
+use self::policy::{Access, Policy};
 pub use self::service::BearerAuth;
-use crate::access::{IntoRule, Rule, all_of};
+use crate::access::{Ask, IntoRule, MethodAccess, Rule, all_of};
 use crate::refusal::EmptyBody;
 use crate::server::{ResourceServer, Trusted};
 
@@ -47,7 +47,8 @@ pub struct BearerAuthLayer<R = EmptyBody> {
 impl BearerAuthLayer {
     /// Asks for a valid token and nothing more. A refusal has an empty body.
     pub fn new(server: ResourceServer) -> Self {
-        let policy = Policy::new(server, Rule::authenticated(), false, Trusted::All);
+        let access = Access::Always(Ask::token(Rule::authenticated(), false));
+        let policy = Policy::new(server, access, Trusted::All);
         Self { policy: Arc::new(policy), respond: EmptyBody::default() }
     }
 }
@@ -65,8 +66,7 @@ impl<R: Clone> BearerAuthLayer<R> {
     /// A layer that asks for this rule, and for a token: a rule derived from an [`optional`](Self::optional) layer is
     /// not optional.
     pub fn require(&self, rule: Rule) -> Self {
-        let Policy { server, trusted, .. } = &*self.policy;
-        self.with(Policy::new(server.clone(), rule, false, trusted.clone()))
+        self.asking(Access::Always(Ask::token(rule, false)))
     }
 
     /// A layer that also lets requests without credentials pass. A bad token is refused all the same, and a token
@@ -76,8 +76,18 @@ impl<R: Clone> BearerAuthLayer<R> {
     ///
     /// Do not put it inside a layer that asks for a token: the outer one has refused already.
     pub fn optional(&self) -> Self {
-        let Policy { server, rule, trusted, .. } = &*self.policy;
-        self.with(Policy::new(server.clone(), rule.clone(), true, trusted.clone()))
+        match &self.policy.access {
+            Access::Always(Ask::Token { rule, .. }) => {
+                self.asking(Access::Always(Ask::token(rule.clone(), true)))
+            }
+            // Each method says for itself whether it is public.
+            access => self.asking(access.clone()),
+        }
+    }
+
+    /// A layer that asks for what its rules say of the called gRPC method.
+    pub fn methods(&self, rules: MethodAccess) -> Self {
+        self.asking(Access::ByMethod(rules))
     }
 
     /// A layer that accepts tokens of these issuers only, by their names in the configuration.
@@ -86,14 +96,14 @@ impl<R: Clone> BearerAuthLayer<R> {
     /// If the server has no issuer of such a name.
     #[track_caller]
     pub fn issuers<I: IntoIterator<Item: AsRef<str>>>(&self, names: I) -> Self {
-        let Policy { server, rule, optional, .. } = &*self.policy;
+        let Policy { server, access, .. } = &*self.policy;
         let mut trusted = Vec::new();
         for name in names {
             let name = name.as_ref();
             assert!(server.has_issuer(name), "no issuer is called {name:?}");
             trusted.push(name.into());
         }
-        self.with(Policy::new(server.clone(), rule.clone(), *optional, Trusted::Only(trusted)))
+        self.with(Policy::new(server.clone(), access.clone(), Trusted::Only(trusted)))
     }
 
     /// A layer whose refusals look like this. See [`Respond`](crate::Respond).
@@ -110,6 +120,11 @@ impl<R: Clone> BearerAuthLayer<R> {
     /// ```
     pub fn respond_with<R2>(&self, respond: R2) -> BearerAuthLayer<R2> {
         BearerAuthLayer { policy: self.policy.clone(), respond }
+    }
+
+    fn asking(&self, access: Access) -> Self {
+        let Policy { server, trusted, .. } = &*self.policy;
+        self.with(Policy::new(server.clone(), access, trusted.clone()))
     }
 
     fn with(&self, policy: Policy) -> Self {

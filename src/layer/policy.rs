@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 use http::{Request, Response};
 
 use super::credentials::Credentials;
-use crate::access::Rule;
+use crate::access::{Ask, MethodAccess};
 use crate::keys::remote::Ended;
 use crate::refusal::{Rejection, RejectionKind, RequestHead, Respond};
 use crate::server::{Pending, ResourceServer, Stop, Trusted};
@@ -16,11 +16,15 @@ use crate::token::{ServerIdentity, Token};
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(super) server: ResourceServer,
-    pub(super) rule: Rule,
-    pub(super) optional: bool,
+    pub(super) access: Access,
     pub(super) trusted: Trusted,
-    /// The scopes of the rule, as a challenge names them.
-    scope: Option<Arc<str>>,
+}
+
+/// What the layer asks for: always the same, or by method.
+#[derive(Debug, Clone)]
+pub(super) enum Access {
+    Always(Ask),
+    ByMethod(MethodAccess),
 }
 
 /// In a request's extensions where an optional layer found no credentials: it tells a handler's
@@ -40,10 +44,12 @@ pub(super) enum Decision {
 }
 
 impl Policy {
-    pub(super) fn new(server: ResourceServer, rule: Rule, optional: bool, trusted: Trusted) -> Self {
-        server.0.note_scopes(&rule);
-        let scope = Some(rule.sufficient_scopes()).filter(|scope| !scope.is_empty()).map(Into::into);
-        Self { server, rule, optional, trusted, scope }
+    pub(super) fn new(server: ResourceServer, access: Access, trusted: Trusted) -> Self {
+        server.0.note_scopes(match &access {
+            Access::Always(ask) => ask.scopes(),
+            Access::ByMethod(methods) => methods.scopes(),
+        });
+        Self { server, access, trusted }
     }
 
     /// The whole of one request: credentials, verification, the route's rule.
@@ -54,29 +60,36 @@ impl Policy {
         if let http::header::Entry::Occupied(mut lines) = request.headers_mut().entry(AUTHORIZATION) {
             lines.iter_mut().for_each(|value| value.set_sensitive(true));
         }
+        let ask = match &self.access {
+            Access::Always(ask) => ask,
+            Access::ByMethod(methods) => methods.at(request.uri().path()),
+        };
+        let Ask::Token { rule, optional, scope } = ask else { return Decision::Pass };
+        let refuse = |rejection| self.refuse(rejection, scope.as_ref());
+        let lacks_scope = || refuse(Rejection::new(RejectionKind::InsufficientScope));
         let raw = match Credentials::read(request.headers()) {
             Credentials::Bearer(raw) => raw,
-            Credentials::None if self.optional => {
+            Credentials::None if *optional => {
                 request.extensions_mut().remove::<Token>();
                 request.extensions_mut().insert(Anonymous { server: self.server.0.identity.clone() });
                 return Decision::Pass;
             }
-            Credentials::None => return self.refuse(Rejection::new(RejectionKind::NoCredentials)),
-            Credentials::Malformed => return self.refuse(Rejection::new(RejectionKind::MalformedRequest)),
+            Credentials::None => return refuse(Rejection::new(RejectionKind::NoCredentials)),
+            Credentials::Malformed => return refuse(Rejection::new(RejectionKind::MalformedRequest)),
         };
         if let Some(token) = request.extensions().get::<Token>()
             && self.has_verified(token, raw)
         {
-            return if self.rule.allows(token) { Decision::Pass } else { self.lacks_scope() };
+            return if rule.allows(token) { Decision::Pass } else { lacks_scope() };
         }
         match self.server.0.verify(raw, &self.trusted, waited) {
-            Ok(token) if self.rule.allows(&token) => {
+            Ok(token) if rule.allows(&token) => {
                 request.extensions_mut().insert(token);
                 Decision::Pass
             }
-            Ok(_) => self.lacks_scope(),
-            Err(Stop::Refused(rejection)) => self.refuse(rejection),
-            Err(stop @ Stop::Pending(_)) if waited.is_some() => self.refuse(stop.into_rejection()),
+            Ok(_) => lacks_scope(),
+            Err(Stop::Refused(rejection)) => refuse(rejection),
+            Err(stop @ Stop::Pending(_)) if waited.is_some() => refuse(stop.into_rejection()),
             Err(Stop::Pending(pending)) => Decision::Wait(pending),
         }
     }
@@ -89,16 +102,12 @@ impl Policy {
             && self.trusted.includes(token.issuer_name())
     }
 
-    fn lacks_scope(&self) -> Decision {
-        self.refuse(Rejection::new(RejectionKind::InsufficientScope))
-    }
-
-    fn refuse(&self, rejection: Rejection) -> Decision {
+    fn refuse(&self, rejection: Rejection, scope: Option<&Arc<str>>) -> Decision {
         tracing::debug!(
             target: "tower_bearer::rejection",
             kind = ?rejection.kind(), reason = rejection.description(), "refused a request"
         );
-        Decision::Refuse(rejection.with_scope(self.scope.clone()).of(&self.server.0.identity))
+        Decision::Refuse(rejection.with_scope(scope.cloned()).of(&self.server.0.identity))
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 pub use self::respond::{EmptyBody, ProblemJson, RequestHead, Respond};
@@ -54,7 +54,7 @@ struct Row {
     /// The code of RFC 6750 §3.1.
     error: Option<&'static str>,
     /// The code of gRPC.
-    grpc: u8,
+    grpc: u16,
     description: &'static str,
 }
 
@@ -137,7 +137,7 @@ impl Rejection {
 
     /// The status code of gRPC.
     #[must_use]
-    pub fn grpc_code(&self) -> u8 {
+    pub fn grpc_code(&self) -> u16 {
         self.kind.row().grpc
     }
 
@@ -194,6 +194,32 @@ impl Rejection {
         }
         response
     }
+}
+
+impl Rejection {
+    /// The answer to a gRPC call: HTTP 200 and everything in the headers ("trailers-only"), with the challenge as
+    /// metadata. `content_type` is that of the call.
+    pub fn grpc_response<B>(&self, content_type: &'static str, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert("grpc-status", self.grpc_code().into());
+        // The phrases are of characters that gRPC does not percent-encode.
+        headers.insert("grpc-message", HeaderValue::from_static(self.description()));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(pause) = self.retry_after {
+            headers.insert("grpc-retry-pushback-ms", pushback(pause).into());
+        }
+        response
+    }
+}
+
+/// Milliseconds, at least one, rounded up.
+pub(crate) fn pushback(pause: Duration) -> u64 {
+    let up = pause.saturating_add(Duration::from_nanos(999_999));
+    u64::try_from(up.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 impl From<TokenError> for Rejection {

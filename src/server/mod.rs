@@ -12,7 +12,6 @@ pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 use self::issuer::{Defaults, TrustedIssuer};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
 pub(crate) use self::verify::{Pending, Stop, Trusted};
-use crate::access::Rule;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::fetch::Fetch;
 use crate::jose::crypto_backend;
@@ -146,10 +145,10 @@ impl ResourceServer {
 }
 
 impl Inner {
-    /// Remembers what a rule asks for, for our metadata.
-    pub(crate) fn note_scopes(&self, rule: &Rule) {
+    /// Remembers what a layer asks for, for our metadata.
+    pub(crate) fn note_scopes(&self, asked: Vec<&Scope>) {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        scopes.extend(rule.scopes().into_iter().cloned());
+        scopes.extend(asked.into_iter().cloned());
     }
 
     fn required_scopes(&self) -> Vec<String> {

@@ -1,0 +1,42 @@
+//! For tonic: a refusal as a `Status`, services that keep their name, and rules by generated service.
+
+use http::HeaderValue;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+
+use crate::access::{IntoRule, MethodAccess, all_of};
+use crate::layer::BearerAuth;
+use crate::refusal::{Rejection, pushback};
+
+impl From<Rejection> for Status {
+    /// The same answer as the layer gives, so that `token.require(..)?` works in a method.
+    fn from(rejection: Rejection) -> Self {
+        let mut metadata = MetadataMap::new();
+        let challenge = rejection.challenge();
+        let challenge = challenge.as_ref().map(HeaderValue::as_bytes).map(MetadataValue::try_from);
+        if let Some(Ok(challenge)) = challenge {
+            metadata.insert("www-authenticate", challenge);
+        }
+        if let Some(pause) = rejection.retry_after() {
+            metadata.insert("grpc-retry-pushback-ms", pushback(pause).into());
+        }
+        let code = Code::from_i32(rejection.grpc_code().into());
+        Self::with_metadata(code, rejection.description(), metadata)
+    }
+}
+
+impl<S: NamedService, R> NamedService for BearerAuth<S, R> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl MethodAccess {
+    /// Every method of a generated service that is not listed itself asks for all of these scopes.
+    ///
+    /// # Panics
+    /// If a literal is not a scope.
+    #[track_caller]
+    pub fn service<S: NamedService>(self, scopes: impl IntoIterator<Item: IntoRule>) -> Self {
+        self.service_rule(S::NAME, all_of(scopes))
+    }
+}

@@ -1,0 +1,264 @@
+//! With tonic: a real server and a real client, the table of refusals beside the token unharmed.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::metadata::MetadataValue;
+use tonic::server::NamedService;
+use tonic::transport::{Channel, Server};
+use tonic::{Code, Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tower::Layer;
+use tower_bearer::{MethodAccess, ProblemJson, RejectionKind, Token, all_of};
+
+use crate::support::{World, challenge, seconds, send};
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+/// Answers if the token, where there is one, may `call` what it asks for by the service's name.
+#[derive(Clone)]
+struct Probe;
+
+type Watched = Pin<Box<dyn tokio_stream::Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Health for Probe {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let token = request.extensions().get::<Token>().cloned();
+        if request.get_ref().service == "strict" {
+            token.as_ref().expect("a token").require(&all_of(["strict"]))?;
+        }
+        let status = if token.is_some() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        Ok(Response::new(HealthCheckResponse { status: status.into() }))
+    }
+
+    type WatchStream = Watched;
+
+    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Watched>, Status> {
+        let serving = HealthCheckResponse { status: ServingStatus::Serving.into() };
+        Ok(Response::new(Box::pin(tokio_stream::iter([Ok(serving)]))))
+    }
+}
+
+async fn listen() -> (TcpListenerStream, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (TcpListenerStream::new(listener), url)
+}
+
+/// A server with the layer around all of it.
+async fn serve(world: &World, rules: MethodAccess) -> HealthClient<Channel> {
+    let (incoming, url) = listen().await;
+    let server = Server::builder().layer(world.auth().methods(rules)).add_service(HealthServer::new(Probe));
+    tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
+    client(url).await
+}
+
+async fn client(url: String) -> HealthClient<Channel> {
+    HealthClient::new(Channel::from_shared(url).unwrap().connect().await.unwrap())
+}
+
+fn call<T>(message: T, lines: &[&str]) -> Request<T> {
+    let mut request = Request::new(message);
+    for line in lines {
+        request.metadata_mut().append("authorization", MetadataValue::try_from(*line).unwrap());
+    }
+    request
+}
+
+fn check(lines: &[&str]) -> Request<HealthCheckRequest> {
+    call(HealthCheckRequest::default(), lines)
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+#[tokio::test]
+async fn every_refusal_of_the_table_beside_the_token_unharmed() {
+    let world = World::new();
+    let mut client = serve(&world, MethodAccess::deny().method(CHECK, ["a"])).await;
+    let good = bearer(&world.token().scopes(["a"]).sign());
+    let answer = client.check(check(&[&good])).await.unwrap();
+    assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "the method sees the token");
+
+    let lesser = bearer(&world.token().sign());
+    let expired = bearer(&world.token().scopes(["a"]).claim("exp", 1).sign());
+    for (name, lines, code, message, error) in [
+        ("none", &[][..], Code::Unauthenticated, "an access token is required", None),
+        ("Basic", &["Basic dTpw"], Code::Unauthenticated, "an access token is required", None),
+        ("two", &[&*good, &good], Code::Unauthenticated, "exactly one bearer token", Some("invalid_request")),
+        ("expired", &[&*expired], Code::Unauthenticated, "the access token expired", Some("invalid_token")),
+        ("lesser", &[&*lesser], Code::PermissionDenied, "lacks a required scope", Some("insufficient_scope")),
+    ] {
+        let status = client.check(check(lines)).await.unwrap_err();
+        assert_eq!(status.code(), code, "{name}: {status:?}");
+        assert!(status.message().contains(message), "{name}: {status:?}");
+        let challenge = status.metadata().get("www-authenticate").unwrap().to_str().unwrap();
+        assert!(
+            challenge.contains("scope=\"a\"") && challenge.contains("resource_metadata="),
+            "{name}: {challenge}"
+        );
+        let named = error.map(|error| format!("error=\"{error}\""));
+        assert_eq!(challenge.contains("error="), named.is_some(), "{name}: {challenge}");
+        assert!(named.is_none_or(|named| challenge.contains(&named)), "{name}: {challenge}");
+    }
+}
+
+#[tokio::test]
+async fn no_keys_are_unavailable_with_a_pause() {
+    let world = World::new();
+    let mut client = serve(&world, MethodAccess::authenticated()).await;
+    let good = bearer(&world.token().sign());
+    world.idp.go_down();
+    let status = client.check(check(&[&good])).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
+    assert!(status.metadata().get("www-authenticate").is_none());
+    world.idp.come_back();
+    world.clock.advance(seconds(1));
+    assert!(client.check(check(&[&good])).await.is_ok());
+}
+
+#[tokio::test]
+async fn rules_are_by_exact_method_then_service_then_the_rest() {
+    let world = World::new();
+    let plain = bearer(&world.token().sign());
+    let scoped = bearer(&world.token().scopes(["a"]).sign());
+    let watch = |lines: &[&str]| call(HealthCheckRequest::default(), lines);
+
+    let mut denied = serve(&world, MethodAccess::deny().public(CHECK)).await;
+    let public = denied.check(check(&["Bearer rubbish"])).await.unwrap().into_inner();
+    assert_eq!(public.status(), ServingStatus::NotServing, "no token is looked at");
+    assert_eq!(denied.watch(watch(&[])).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(denied.watch(watch(&[&scoped])).await.unwrap_err().code(), Code::PermissionDenied);
+
+    let mut open = serve(&world, MethodAccess::authenticated().method(CHECK, ["a"])).await;
+    assert!(open.watch(watch(&[&plain])).await.is_ok());
+    assert_eq!(open.check(check(&[&plain])).await.unwrap_err().code(), Code::PermissionDenied);
+    assert!(open.check(check(&[&scoped])).await.is_ok());
+    assert_eq!(open.watch(watch(&[])).await.unwrap_err().code(), Code::Unauthenticated);
+
+    let by_service = MethodAccess::deny().service::<HealthServer<Probe>>(["a"]).public(CHECK);
+    let mut by_service = serve(&world, by_service).await;
+    assert!(by_service.check(check(&[])).await.is_ok());
+    assert_eq!(by_service.watch(watch(&[&plain])).await.unwrap_err().code(), Code::PermissionDenied);
+    assert!(by_service.watch(watch(&[&scoped])).await.is_ok());
+
+    // A name is exact: case and a further segment make it another method.
+    let mut exact = serve(&world, MethodAccess::deny().public("/grpc.health.v1.Health/check")).await;
+    assert_eq!(exact.check(check(&[])).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn one_service_keeps_its_name_under_a_layer() {
+    let world = World::new();
+    let service = world.auth().scopes(["a"]).layer(HealthServer::new(Probe));
+    fn name<S: NamedService>(_: &S) -> &'static str {
+        S::NAME
+    }
+    assert_eq!(name(&service), "grpc.health.v1.Health");
+    let (incoming, url) = listen().await;
+    let server = Server::builder().add_service(service);
+    tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
+    let mut client = client(url).await;
+    let good = bearer(&world.token().scopes(["a", "strict"]).sign());
+    assert!(client.check(check(&[&good])).await.is_ok());
+    assert_eq!(client.check(check(&[])).await.unwrap_err().code(), Code::Unauthenticated);
+
+    // What a method asks for itself is answered like what the layer asks for.
+    let strict = |line: &str| call(HealthCheckRequest { service: "strict".into() }, &[line]);
+    assert!(client.check(strict(&good)).await.is_ok());
+    let status = client.check(strict(&bearer(&world.token().scopes(["a"]).sign()))).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let challenge = status.metadata().get("www-authenticate").unwrap().to_str().unwrap();
+    assert!(
+        challenge.contains("scope=\"strict\"") && challenge.contains("resource_metadata="),
+        "{challenge}"
+    );
+}
+
+#[tokio::test]
+async fn inside_an_axum_router_each_call_is_answered_in_its_own_tongue() {
+    let world = World::new();
+    let app: axum::Router = axum::Router::new()
+        .route_service("/grpc.health.v1.Health/{method}", HealthServer::new(Probe))
+        .route("/rest", axum::routing::get(crate::support::who))
+        .layer(world.auth().respond_with(ProblemJson::default()));
+    let request = |content_type: &str, token: Option<&str>| {
+        let request = http::Request::post(CHECK).header(CONTENT_TYPE, content_type);
+        let request =
+            token.into_iter().fold(request, |request, token| request.header(AUTHORIZATION, bearer(token)));
+        // An empty message in a frame.
+        request.body(Body::from(vec![0; 5])).unwrap()
+    };
+    let token = world.token().sign();
+    let good = send(&app, request("application/grpc", Some(&token))).await;
+    assert_eq!(good.status(), StatusCode::OK);
+    assert!(good.headers().get("grpc-status").is_none(), "the status comes behind the message");
+    for (content_type, answered) in [
+        ("application/grpc", Some("application/grpc")),
+        ("application/grpc+proto", Some("application/grpc")),
+        ("application/grpc-web+proto", Some("application/grpc-web+proto")),
+        ("application/grpc-web-text", Some("application/grpc-web-text+proto")),
+        ("application/json", None),
+        ("application/grpcx", None),
+    ] {
+        let response = send(&app, request(content_type, None)).await;
+        assert_eq!(crate::support::rejection(&response).kind(), RejectionKind::NoCredentials);
+        assert_eq!(challenge(&response), Some("Bearer"));
+        match answered {
+            Some(answered) => {
+                assert_eq!(
+                    (response.status(), &response.headers()[CONTENT_TYPE]),
+                    (StatusCode::OK, &answered.parse().unwrap())
+                );
+                assert_eq!(response.headers()["grpc-status"], "16");
+                assert_eq!(response.headers()["grpc-message"], "an access token is required");
+                assert!(to_bytes(response.into_body(), 10).await.unwrap().is_empty(), "trailers only");
+            }
+            None => {
+                assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{content_type}");
+                assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+            }
+        }
+    }
+    assert!(
+        send(&app, request("application/grpc", Some("x"))).await.headers().contains_key(WWW_AUTHENTICATE)
+    );
+}
+
+#[tokio::test]
+async fn a_stream_begins_only_with_a_token() {
+    use tokio_stream::StreamExt;
+    let world = World::new();
+    let mut client = serve(&world, MethodAccess::authenticated()).await;
+    let good = bearer(&world.token().sign());
+    let mut stream = client.watch(check(&[&good])).await.unwrap().into_inner();
+    let first = tokio::time::timeout(Duration::from_secs(5), stream.next()).await.unwrap();
+    assert_eq!(first.unwrap().unwrap().status(), ServingStatus::Serving);
+    assert_eq!(client.watch(check(&[])).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[test]
+#[should_panic(expected = "write /package.Service/Method")]
+fn a_mistyped_method_panics_when_the_rules_are_made() {
+    drop(MethodAccess::deny().public("grpc.health.v1.Health/Check"));
+}
+
+#[test]
+#[should_panic(expected = "write package.Service")]
+fn a_mistyped_service_panics_when_the_rules_are_made() {
+    drop(MethodAccess::deny().service_rule("/grpc.health.v1.Health", all_of(["a"])));
+}
