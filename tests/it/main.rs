@@ -15,6 +15,7 @@ mod axum_app;
 mod backend;
 mod config;
 mod contract;
+mod examples;
 mod grpc;
 mod incidents;
 mod issuers;

@@ -15,7 +15,7 @@ use tower_bearer::testing::Idp;
 use crate::keys::public_pem;
 use crate::loopback::get;
 use crate::settings::Folder;
-use crate::support::{API, ISSUER, skip};
+use crate::support::{API, ISSUER, example};
 
 /// The running program; ended with the test.
 struct Running {
@@ -67,15 +67,8 @@ impl Drop for Running {
     }
 }
 
-/// `cargo test` builds the examples before it runs the tests; a filtered run may not have.
 fn program() -> Option<Command> {
-    let tests = std::env::current_exe().unwrap();
-    let program = tests.parent().and_then(Path::parent).unwrap().join("examples/server");
-    if !program.exists() {
-        skip("example", "the example server is not built; run `cargo build --example server`");
-        return None;
-    }
-    Some(Command::new(program))
+    example("server")
 }
 
 fn fails_with(settings: Option<&Path>) -> Option<Output> {

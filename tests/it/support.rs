@@ -1,5 +1,7 @@
 //! What several tests need: one issuer, one protected service, and requests to it.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use axum::Router;
@@ -121,9 +123,19 @@ pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+/// An example's program. `cargo test` builds the examples before it runs the tests; a filtered run may not have.
+pub(crate) fn example(name: &str) -> Option<Command> {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    if !program.exists() {
+        skip("examples", "they are not built; run `cargo build --examples`");
+        return None;
+    }
+    Some(Command::new(program))
+}
+
 /// Says on standard error, past the test runner's capture, that something was skipped; a failure where
 /// `TOWER_BEARER_REQUIRE` asks for it.
-#[cfg_attr(not(feature = "reqwest"), expect(dead_code, reason = "only the example's tests may skip"))]
 pub(crate) fn skip(what: &str, why: &str) {
     use std::io::Write;
     let required = std::env::var("TOWER_BEARER_REQUIRE").unwrap_or_default();
