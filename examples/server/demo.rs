@@ -65,7 +65,8 @@ async fn authorization_server(listener: TcpListener, issuer: String, secret: Str
 
 fn what_to_try(issuer: &str, api: &str, secret: &str) -> String {
     format!(
-        r#"The API is at {api}, its authorization server at {issuer}. In another terminal:
+        r#"
+The API is at {api}, its authorization server at {issuer}. In another terminal:
 
 # A token with one scope, by the client credentials grant.
 TOKEN=$(curl -s -u demo:{secret} -d grant_type=client_credentials -d scope=orders:read {issuer}/token | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
@@ -82,6 +83,7 @@ curl -i -X POST -H "Authorization: Bearer $TOKEN" {api}/orders
 # 200: public.
 curl -i {api}/healthz
 
-Ctrl-C stops both."#
+Ctrl-C stops both.
+"#
     )
 }

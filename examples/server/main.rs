@@ -54,7 +54,9 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 async fn serve(listener: TcpListener, app: Router, instructions: &str) -> Result<(), Error> {
     let stopped = stopped()?;
     // Whoever has read the first line may close the pipe.
-    let _ = writeln!(std::io::stdout(), "READY http://{}\n{instructions}", listener.local_addr()?);
+    let mut output = std::io::stdout();
+    let _ = writeln!(output, "READY http://{}", listener.local_addr()?);
+    let _ = output.write_all(instructions.as_bytes());
     Ok(axum::serve(listener, app).with_graceful_shutdown(stopped).await?)
 }
 
