@@ -66,6 +66,11 @@ impl Rule {
         Self(Node::All(Vec::new()))
     }
 
+    /// No token at all.
+    fn never() -> Self {
+        Self(Node::Any(Vec::new()))
+    }
+
     /// Whether the token meets it.
     #[must_use]
     pub fn allows(&self, token: &Token) -> bool {
@@ -168,7 +173,8 @@ fn collect<I: IntoIterator<Item: IntoRule>>(rules: I) -> Vec<Rule> {
 /// ```
 ///
 /// Names are exact: `/package.Service/Method`, as they are in the path of the call. What is said of a method counts
-/// before what is said of its service, and that before what is said of the rest.
+/// before what is said of its service, and that before what is said of the rest. A path of another form is refused. So
+/// the layer goes where the path is that of the call: with axum's `nest` on the nested router, not around it.
 ///
 /// # Security
 /// Start with [`deny`](Self::deny): a method that is added to a service later, or one whose name is mistyped here, is
@@ -179,6 +185,8 @@ pub struct MethodAccess {
     methods: HashMap<Box<str>, Ask>,
     services: HashMap<Box<str>, Ask>,
     otherwise: Ask,
+    /// For a path that is no method's.
+    never: Ask,
 }
 
 /// What is asked of a request.
@@ -207,7 +215,7 @@ impl Ask {
 impl MethodAccess {
     /// A method that is not listed is refused: without a token as unauthenticated, with one as not permitted.
     pub fn deny() -> Self {
-        Self::otherwise(Rule(Node::Any(Vec::new())))
+        Self::otherwise(Rule::never())
     }
 
     /// A method that is not listed may be called with any valid token.
@@ -216,16 +224,21 @@ impl MethodAccess {
     }
 
     fn otherwise(rule: Rule) -> Self {
-        Self { methods: HashMap::new(), services: HashMap::new(), otherwise: Ask::token(rule, false) }
+        Self {
+            methods: HashMap::new(),
+            services: HashMap::new(),
+            otherwise: Ask::token(rule, false),
+            never: Ask::token(Rule::never(), false),
+        }
     }
 
     /// A method that anybody may call; no token is looked at.
     ///
     /// # Panics
-    /// If the name is not `/package.Service/Method`.
+    /// If the name is not `/package.Service/Method`, or listed already.
     #[track_caller]
     pub fn public(mut self, method: &str) -> Self {
-        self.methods.insert(checked(method), Ask::Nothing);
+        self.say(method, Ask::Nothing);
         self
     }
 
@@ -244,7 +257,7 @@ impl MethodAccess {
     /// If the name is not `/package.Service/Method`.
     #[track_caller]
     pub fn method_rule(mut self, method: &str, rule: Rule) -> Self {
-        self.methods.insert(checked(method), Ask::token(rule, false));
+        self.say(method, Ask::token(rule, false));
         self
     }
 
@@ -255,19 +268,25 @@ impl MethodAccess {
     /// If the name is not `package.Service`.
     #[track_caller]
     pub fn service_rule(mut self, service: &str, rule: Rule) -> Self {
-        let named = !service.is_empty() && !service.contains('/');
-        assert!(named, "{service:?} is not the name of a service; write package.Service");
-        self.services.insert(service.into(), Ask::token(rule, false));
+        assert!(is_name(service), "{service:?} is not the name of a service; write package.Service");
+        let before = self.services.insert(service.into(), Ask::token(rule, false));
+        assert!(before.is_none(), "{service:?} is listed twice");
         self
     }
 
+    #[track_caller]
+    fn say(&mut self, method: &str, ask: Ask) {
+        let named = split(method).is_some_and(|(service, method)| is_name(service) && is_name(method));
+        assert!(named, "{method:?} is not the name of a method; write /package.Service/Method");
+        let before = self.methods.insert(method.into(), ask);
+        assert!(before.is_none(), "{method:?} is listed twice");
+    }
+
+    /// A path that is not exactly `/service/method` is nobody's: whatever is behind the layer and reads it in another way
+    /// must not be reached with less than its rule.
     pub(crate) fn at(&self, path: &str) -> &Ask {
-        if let Some(ask) = self.methods.get(path) {
-            return ask;
-        }
-        let service =
-            path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-        service.and_then(|service| self.services.get(service)).unwrap_or(&self.otherwise)
+        let Some((service, _)) = split(path) else { return &self.never };
+        self.methods.get(path).or_else(|| self.services.get(service)).unwrap_or(&self.otherwise)
     }
 
     pub(crate) fn scopes(&self) -> Vec<&Scope> {
@@ -276,13 +295,15 @@ impl MethodAccess {
     }
 }
 
-#[track_caller]
-fn checked(method: &str) -> Box<str> {
-    let parts: Vec<&str> = method.split('/').collect();
-    let named =
-        matches!(parts.as_slice(), ["", service, method] if !service.is_empty() && !method.is_empty());
-    assert!(named, "{method:?} is not the name of a method; write /package.Service/Method");
-    method.into()
+/// `/service/method`.
+fn split(path: &str) -> Option<(&str, &str)> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some((service, method))
+}
+
+/// Letters, digits, underscores, and dots between packages, as Protocol Buffers have them.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte))
 }
 
 mod sealed {

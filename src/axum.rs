@@ -60,7 +60,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let token = verified(parts)??;
-        token.claims().map(Self).map_err(|error| Rejection::from(error).of(token.server()))
+        Ok(Self(token.claims()?))
     }
 }
 

@@ -57,8 +57,9 @@ pub(crate) struct IssuerIdentity {
 /// The claims do not have the shape that was asked for.
 ///
 /// It says where the parser stopped, and nothing of what was there: claims are personal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ClaimsError {
+    server: Arc<ServerIdentity>,
     missing: bool,
     line: usize,
     column: usize,
@@ -174,7 +175,7 @@ impl Token {
     /// # Errors
     /// If a claim is missing that `T` needs or has another type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
-        serde_json::from_slice(&self.0.payload).map_err(|error| ClaimsError::new(&error))
+        serde_json::from_slice(&self.0.payload).map_err(|error| ClaimsError::new(&error, &self.0.server))
     }
 
     pub(crate) fn was_verified_by(&self, server: &Arc<ServerIdentity>) -> bool {
@@ -217,10 +218,14 @@ impl fmt::Debug for Token {
 }
 
 impl ClaimsError {
-    fn new(error: &serde_json::Error) -> Self {
+    fn new(error: &serde_json::Error, server: &Arc<ServerIdentity>) -> Self {
         // serde has no kind for it; its text starts like this for every format.
         let missing = error.to_string().starts_with("missing field");
-        Self { missing, line: error.line(), column: error.column() }
+        Self { server: server.clone(), missing, line: error.line(), column: error.column() }
+    }
+
+    pub(crate) fn server(&self) -> &ServerIdentity {
+        &self.server
     }
 
     /// Whether a claim is absent, rather than of another type.

@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use crate::access::{IntoRule, MethodAccess, all_of};
 use crate::layer::BearerAuth;
 use crate::refusal::{Rejection, pushback};
+use crate::token::ClaimsError;
 
 impl From<Rejection> for Status {
     /// The same answer as the layer gives, so that `token.require(..)?` works in a method.
@@ -23,6 +24,13 @@ impl From<Rejection> for Status {
         }
         let code = Code::from_i32(rejection.grpc_code().into());
         Self::with_metadata(code, rejection.description(), metadata)
+    }
+}
+
+impl From<ClaimsError> for Status {
+    /// A token without the claims that the method needs is not a token for it.
+    fn from(error: ClaimsError) -> Self {
+        Rejection::from(error).into()
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) fn protected(api: ResourceServer, routes: &[Route]) -> Result<Router,
         at_path.push(route);
     }
     let mut app = Router::new();
-    // Unless a route of the settings has its place.
-    if let Some(metadata) = metadata.filter(|metadata| known.insert(metadata.path(), ()).is_ok()) {
+    // Unless a route of the settings has its place, or axum cannot route it.
+    if let Some(metadata) = metadata.filter(|metadata| check_path(&mut known, metadata.path()).is_ok()) {
         app = app.route_service(metadata.path(), metadata.clone());
     }
     for (path, routes) in paths {

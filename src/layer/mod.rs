@@ -85,7 +85,9 @@ impl<R: Clone> BearerAuthLayer<R> {
         }
     }
 
-    /// A layer that asks for what its rules say of the called gRPC method.
+    /// A layer that asks for what its rules say of the called gRPC method, and nothing else: it replaces what
+    /// [`scopes`](Self::scopes), [`require`](Self::require) and [`optional`](Self::optional) have said, as those replace
+    /// the rules. A method is open to anybody only if the rules say [`public`](MethodAccess::public).
     pub fn methods(&self, rules: MethodAccess) -> Self {
         self.asking(Access::ByMethod(rules))
     }

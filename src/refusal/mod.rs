@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 pub use self::respond::{EmptyBody, ProblemJson, RequestHead, Respond};
@@ -197,15 +197,19 @@ impl Rejection {
 }
 
 impl Rejection {
-    /// The answer to a gRPC call: HTTP 200 and everything in the headers ("trailers-only"), with the challenge as
-    /// metadata. `content_type` is that of the call.
-    pub fn grpc_response<B>(&self, content_type: &'static str, body: B) -> Response<B> {
+    /// The response that fits the request: [`response`](Self::response), or for a gRPC call HTTP 200 with everything in
+    /// the headers ("trailers-only") and the challenge as metadata. The body of the latter must be empty.
+    pub fn answer<B>(&self, request: &RequestHead<'_>, body: B) -> Response<B> {
+        let Some(content_type) = request.grpc() else { return self.response(body) };
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert("grpc-status", self.grpc_code().into());
         // The phrases are of characters that gRPC does not percent-encode.
-        headers.insert("grpc-message", HeaderValue::from_static(self.description()));
+        if let Ok(message) = HeaderValue::from_str(self.description()) {
+            headers.insert("grpc-message", message);
+        }
         if let Some(challenge) = self.challenge() {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
@@ -231,7 +235,8 @@ impl From<TokenError> for Rejection {
 impl From<ClaimsError> for Rejection {
     /// A token without the claims that the handler needs is not a token for it.
     fn from(error: ClaimsError) -> Self {
-        if error.is_missing() { TokenError::MissingClaim.into() } else { TokenError::ClaimType.into() }
+        let why = if error.is_missing() { TokenError::MissingClaim } else { TokenError::ClaimType };
+        Self::from(why).of(error.server())
     }
 }
 

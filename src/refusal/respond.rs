@@ -9,8 +9,9 @@ use super::Rejection;
 /// Makes the response to a refused request.
 ///
 /// Implemented by [`EmptyBody`], by [`ProblemJson`], and by closures
-/// `Fn(&Rejection, &RequestHead<'_>) -> Response<B>`. Start from [`Rejection::response`]: it has the status, the
-/// challenge and `Retry-After` that the standards ask for. The rejection itself is put into the response's
+/// `Fn(&Rejection, &RequestHead<'_>) -> Response<B>`. Start from [`Rejection::answer`], which also
+/// speaks gRPC, or from [`Rejection::response`]: they have the status, the challenge and `Retry-After` that the standards
+/// ask for. The rejection itself is put into the response's
 /// extensions afterwards, whoever made the response.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot make a refusing response with the body `{B}`",
@@ -34,7 +35,8 @@ pub struct RequestHead<'a> {
 #[non_exhaustive]
 pub struct EmptyBody;
 
-/// A problem document (RFC 9457), for any body that is made of bytes. A gRPC call is answered as gRPC has it.
+/// A problem document (RFC 9457), for any body that is made of bytes. A gRPC call is answered as gRPC has it. (tonic's
+/// own body is not made of bytes: put this on a router around it, and [`EmptyBody`] directly on tonic.)
 ///
 /// ```json
 /// {"type":"about:blank","title":"Unauthorized","status":401,"detail":"the access token expired"}
@@ -60,10 +62,17 @@ impl<'a> RequestHead<'a> {
         self.uri
     }
 
-    /// If this is a gRPC call (by its content type, whatever the version of HTTP): the content type to answer with,
-    /// for [`Rejection::grpc_response`]. gRPC-Web is answered in its own type.
+    /// If this is a gRPC call (a POST with its content type, whatever the version of HTTP): the content type to answer
+    /// with. gRPC-Web is answered in its own type.
+    ///
+    /// # Security
+    /// A refused gRPC call is HTTP 200. It must be a POST, so that no header of a client's choice turns a refused GET
+    /// into something that a cache keeps.
     #[must_use]
     pub fn grpc(&self) -> Option<&'static str> {
+        if self.method != Method::POST {
+            return None;
+        }
         let content_type = self.headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
         let rest = content_type.strip_prefix("application/grpc")?;
         let ends = |rest: &str| rest.is_empty() || rest.starts_with(['+', ';']);
@@ -84,17 +93,14 @@ impl<'a> RequestHead<'a> {
 
 impl<B: Default> Respond<B> for EmptyBody {
     fn respond(&self, rejection: &Rejection, request: &RequestHead<'_>) -> Response<B> {
-        match request.grpc() {
-            Some(content_type) => rejection.grpc_response(content_type, B::default()),
-            None => rejection.response(B::default()),
-        }
+        rejection.answer(request, B::default())
     }
 }
 
 impl<B: From<Bytes> + Default> Respond<B> for ProblemJson {
     fn respond(&self, rejection: &Rejection, request: &RequestHead<'_>) -> Response<B> {
-        if let Some(content_type) = request.grpc() {
-            return rejection.grpc_response(content_type, B::default());
+        if request.grpc().is_some() {
+            return rejection.answer(request, B::default());
         }
         let status = rejection.status();
         let problem = serde_json::json!({
@@ -136,14 +142,20 @@ mod tests {
             ("application/json", None),
             ("text/application/grpc", None),
         ] {
-            let request = http::Request::builder().header(CONTENT_TYPE, content_type).body(()).unwrap();
-            assert_eq!(RequestHead::new(&request).grpc(), expected, "{content_type}");
+            let request = |method: Method| {
+                http::Request::builder().method(method).header(CONTENT_TYPE, content_type).body(()).unwrap()
+            };
+            assert_eq!(RequestHead::new(&request(Method::POST)).grpc(), expected, "{content_type}");
+            for method in [Method::GET, Method::PUT, Method::OPTIONS] {
+                assert_eq!(RequestHead::new(&request(method)).grpc(), None, "a call is a POST");
+            }
         }
         assert_eq!(RequestHead::new(&http::Request::new(())).grpc(), None);
     }
 
     #[test]
     fn every_phrase_needs_no_percent_encoding() {
+        use crate::jose::TokenError as T;
         use crate::refusal::RejectionKind as K;
         let kinds = [
             K::NoCredentials,
@@ -153,9 +165,27 @@ mod tests {
             K::Unavailable,
             K::Wiring,
         ];
-        for kind in kinds {
-            let phrase = Rejection::new(kind).description();
-            assert!(phrase.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'%'), "{phrase}");
+        let errors = [
+            T::TooLong,
+            T::Structure,
+            T::Algorithm,
+            T::Issuer,
+            T::Type,
+            T::Critical,
+            T::Audience,
+            T::Time,
+            T::Expired,
+            T::NotYetValid,
+            T::UnknownKey,
+            T::Signature,
+            T::MissingClaim,
+            T::ClaimType,
+            T::Confirmation,
+        ];
+        let kinds = kinds.map(|kind| Rejection::new(kind).description());
+        for phrase in kinds.into_iter().chain(errors.map(T::description)) {
+            let plain = |byte: u8| matches!(byte, 0x20..=0x7e) && !b"%\"\\".contains(&byte);
+            assert!(phrase.bytes().all(plain), "{phrase}");
         }
     }
 }

@@ -13,6 +13,7 @@ use tower_service::Service;
 use url::Url;
 
 use super::ResourceServer;
+use crate::fetch::guard::KeyUrl;
 
 /// For how long a client may keep the document (RFC 9728 §7.10), in seconds.
 pub const METADATA_MAX_AGE: u64 = 300;
@@ -56,14 +57,16 @@ impl ResourceMetadata {
         let server = &self.server.0;
         let mut document = server.metadata_members.clone();
         document.insert("resource".to_owned(), server.identity.identifier.as_ref().into());
-        let issuers: Vec<&str> =
-            server.issuers.iter().filter_map(|issuer| issuer.identity.iss.as_deref()).collect();
+        // Those that a client can go to: an issuer identifier is a URL (RFC 8414 §2).
+        let issuers = server.issuers.iter().filter_map(|issuer| issuer.identity.iss.as_deref());
+        let issuers: Vec<&str> = issuers.filter(|iss| KeyUrl::parse(iss, true).is_ok()).collect();
         // Empty arrays are left out (RFC 9728 §3.2).
+        document.retain(|_, value| value.as_array().is_none_or(|items| !items.is_empty()));
         if !issuers.is_empty() {
             document.insert("authorization_servers".to_owned(), issuers.into());
         }
         let scopes = server.required_scopes();
-        if !scopes.is_empty() && !document.contains_key("scopes_supported") {
+        if !scopes.is_empty() && !server.metadata_members.contains_key("scopes_supported") {
             document.insert("scopes_supported".to_owned(), scopes.into());
         }
         document.insert("bearer_methods_supported".to_owned(), vec!["header"].into());
@@ -102,7 +105,10 @@ pub(super) fn url_of(identifier: &str) -> Option<String> {
     let mut url =
         Url::parse(identifier).ok().filter(|url| url.scheme() == "https" && url.fragment().is_none())?;
     url.host()?;
-    let path = url.path().trim_end_matches('/').to_owned();
+    if !url.username().is_empty() || url.password().is_some() {
+        return None;
+    }
+    let path = url.path().strip_suffix('/').unwrap_or_else(|| url.path()).to_owned();
     url.set_path(&format!("/.well-known/oauth-protected-resource{path}"));
     Some(url.into())
 }
@@ -137,7 +143,14 @@ mod tests {
         ] {
             assert_eq!(url_of(identifier).as_deref(), Some(url));
         }
-        for none in ["orders", "urn:api:orders", "http://api.example.com", "https://api.example.com#x", ""] {
+        for none in [
+            "orders",
+            "urn:api:orders",
+            "http://api.example.com",
+            "https://api.example.com#x",
+            "https://u:p@api.example.com",
+            "",
+        ] {
             assert_eq!(url_of(none), None, "{none}");
         }
     }

@@ -47,7 +47,8 @@ pub struct ResourceServerBuilder {
     issuers: Vec<Issuer>,
     fetch: Option<Arc<dyn Fetch>>,
     clock: Arc<dyn Clock>,
-    metadata: Option<metadata::Members>,
+    metadata: metadata::Members,
+    serves_metadata: bool,
 }
 
 /// Keys of some issuers could not be had; requests with their tokens will be answered 503 until they can.
@@ -77,7 +78,8 @@ impl ResourceServer {
             issuers: Vec::new(),
             fetch: None,
             clock: Arc::new(SystemClock),
-            metadata: Some(metadata::Members::new()),
+            metadata: metadata::Members::new(),
+            serves_metadata: true,
         }
     }
 
@@ -184,15 +186,15 @@ impl ResourceServerBuilder {
     }
 
     /// Adds a member to our metadata (RFC 9728 §2), such as `resource_name` or `resource_documentation`.
-    /// `scopes_supported` replaces the union of what our layers ask for.
+    /// `scopes_supported` replaces the union of what our layers ask for; an empty list names none.
     pub fn metadata_member(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
-        self.metadata.get_or_insert_default().insert(name.into(), value.into());
+        self.metadata.insert(name.into(), value.into());
         self
     }
 
     /// Serves no metadata, and names none in challenges.
     pub fn without_metadata(mut self) -> Self {
-        self.metadata = None;
+        self.serves_metadata = false;
         self
     }
 
@@ -219,10 +221,15 @@ impl ResourceServerBuilder {
                 ConfigError::new(ConfigErrorKind::Issuer, "nobody is trusted; add at least one issuer");
             return Err(nobody.at("issuer"));
         }
-        if let Some(name) =
-            metadata::OURS.into_iter().find(|n| self.metadata.iter().any(|m| m.contains_key(*n)))
-        {
+        if let Some(name) = metadata::OURS.into_iter().find(|name| self.metadata.contains_key(*name)) {
             let message = format!("{name:?} is made from the rest of the configuration; leave it out");
+            return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
+        }
+        let is_list =
+            |value: &serde_json::Value| value.as_array().is_some_and(|a| a.iter().all(|s| s.is_string()));
+        if self.metadata.get("scopes_supported").is_some_and(|value| !is_list(value)) {
+            let message =
+                "scopes_supported is not a list of strings; write one, or an empty one to name no scope";
             return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
         }
         let fetch = self.default_fetch()?;
@@ -234,14 +241,14 @@ impl ResourceServerBuilder {
         }
         let by_iss = index(&issuers)?;
         let metadata_url =
-            self.metadata.as_ref().and_then(|_| metadata::url_of(&self.identifier)).map(Into::into);
+            metadata::url_of(&self.identifier).filter(|_| self.serves_metadata).map(Into::into);
         let identity = Arc::new(ServerIdentity { identifier: self.identifier.into(), metadata_url });
         Ok(ResourceServer(Arc::new(Inner {
             identity,
             issuers,
             by_iss,
             clock: self.clock,
-            metadata_members: self.metadata.unwrap_or_default(),
+            metadata_members: self.metadata,
             scopes: Mutex::default(),
         })))
     }

@@ -209,7 +209,7 @@ async fn none_means_that_an_optional_layer_ran() {
     assert_eq!(status(&wants_one, bearer(&token)).await, StatusCode::OK);
     let response = send(&wants_one, request(&[])).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(challenge(&response), Some("Bearer"));
+    assert_eq!(challenge(&response).as_deref(), Some("Bearer"));
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn claims_as_a_type_and_more_demands_in_the_handler() {
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     let expected = "Bearer error=\"insufficient_scope\", \
          error_description=\"the access token lacks a required scope\", scope=\"delete\"";
-    assert_eq!(challenge(&response), Some(expected));
+    assert_eq!(challenge(&response).as_deref(), Some(expected));
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ async fn rules_are_by_exact_method_then_service_then_the_rest() {
     assert_eq!(by_service.watch(watch(&[&plain])).await.unwrap_err().code(), Code::PermissionDenied);
     assert!(by_service.watch(watch(&[&scoped])).await.is_ok());
 
-    // A name is exact: case and a further segment make it another method.
+    // A name is exact: another case is another method.
     let mut exact = serve(&world, MethodAccess::deny().public("/grpc.health.v1.Health/check")).await;
     assert_eq!(exact.check(check(&[])).await.unwrap_err().code(), Code::Unauthenticated);
 }
@@ -217,7 +217,7 @@ async fn inside_an_axum_router_each_call_is_answered_in_its_own_tongue() {
     ] {
         let response = send(&app, request(content_type, None)).await;
         assert_eq!(crate::support::rejection(&response).kind(), RejectionKind::NoCredentials);
-        assert_eq!(challenge(&response), Some("Bearer"));
+        assert_eq!(challenge(&response).as_deref(), Some("Bearer"));
         match answered {
             Some(answered) => {
                 assert_eq!(
@@ -249,6 +249,53 @@ async fn a_stream_begins_only_with_a_token() {
     let first = tokio::time::timeout(Duration::from_secs(5), stream.next()).await.unwrap();
     assert_eq!(first.unwrap().unwrap().status(), ServingStatus::Serving);
     assert_eq!(client.watch(check(&[])).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_methods_is_refused_whatever_the_rest_may_do() {
+    let world = World::new();
+    let rules = MethodAccess::authenticated().method(CHECK, ["a"]);
+    let grpc =
+        || axum::Router::new().route_service("/grpc.health.v1.Health/{method}", HealthServer::new(Probe));
+    let around: axum::Router =
+        axum::Router::new().nest("/v1", grpc()).layer(world.auth().methods(rules.clone()));
+    let inside: axum::Router = axum::Router::new().nest("/v1", grpc().layer(world.auth().methods(rules)));
+    let call = |scopes: &[&str]| {
+        let request = http::Request::post(format!("/v1{CHECK}")).header(CONTENT_TYPE, "application/grpc");
+        let request = request.header(AUTHORIZATION, bearer(&world.token().scopes(scopes).sign()));
+        request.body(Body::from(vec![0; 5])).unwrap()
+    };
+    let code = |response: &http::Response<Body>| response.headers().get("grpc-status").cloned();
+    assert_eq!(code(&send(&inside, call(&["a"])).await), None, "answered");
+    assert_eq!(code(&send(&inside, call(&[])).await).unwrap(), "7");
+    for scopes in [&["a"][..], &[]] {
+        assert_eq!(
+            code(&send(&around, call(scopes)).await).unwrap(),
+            "7",
+            "the path is not that of the call"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_get_is_no_call_whatever_its_content_type() {
+    let world = World::new();
+    let app = crate::support::app(&world.auth());
+    let request =
+        http::Request::get("/").header(CONTENT_TYPE, "application/grpc").body(Body::empty()).unwrap();
+    assert_eq!(send(&app, request).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+#[should_panic(expected = "is listed twice")]
+fn a_method_that_is_listed_twice_panics_when_the_rules_are_made() {
+    drop(MethodAccess::deny().method(CHECK, ["admin"]).public(CHECK));
+}
+
+#[test]
+#[should_panic(expected = "write /package.Service/Method")]
+fn a_method_with_a_space_panics_when_the_rules_are_made() {
+    drop(MethodAccess::deny().method("/orders.v1.Orders/Create ", ["a"]));
 }
 
 #[test]

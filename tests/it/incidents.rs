@@ -179,9 +179,6 @@ async fn peer_fault_missing_or_malformed_challenge() {
     for request in [request(&[]), request(&["Bearer"]), bearer("x"), bearer(&world.token().sign())] {
         let response = send(&app, request).await;
         let text = challenge(&response).expect("a challenge");
-        assert_eq!(response.headers()["www-authenticate"].to_str().unwrap().matches('=').count(), {
-            text.matches('=').count() + 1
-        });
         let parameters = text.strip_prefix("Bearer ").unwrap_or_else(|| panic!("{text}"));
         for parameter in parameters.split(", ") {
             let (name, value) = parameter.split_once('=').unwrap_or_else(|| panic!("{text}"));

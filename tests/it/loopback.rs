@@ -220,7 +220,7 @@ async fn plain_hyper_over_http1_and_http2() {
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "client");
         let response = client.request(request(&[])).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(crate::support::challenge(&response), Some("Bearer"));
+        assert_eq!(crate::support::challenge(&response).as_deref(), Some("Bearer"));
         let response = client.request(request(&[good.clone(), good])).await.unwrap();
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     }

@@ -32,6 +32,7 @@ async fn rfc9728_3_2_the_document_is_made_from_the_configuration() {
     let api = ResourceServer::builder(API)
         .issuer(one.issuer())
         .issuer(Issuer::unnamed("shop").keys(Keys::jwks(shop.jwks())))
+        .issuer(Issuer::new("no URL").keys(Keys::jwks(shop.jwks())))
         .clock(clock)
         .metadata_member("resource_name", "Orders")
         .build()
@@ -59,6 +60,11 @@ async fn rfc9728_2_scopes_can_be_given_and_what_is_made_here_cannot() {
     let api = build("scopes_supported", json!(["public"])).unwrap();
     drop(BearerAuthLayer::new(api.clone()).scopes(["secret"]));
     assert_eq!(document(&served(&api), PATH).await["scopes_supported"], json!(["public"]));
+    let api = build("scopes_supported", json!([])).unwrap();
+    drop(BearerAuthLayer::new(api.clone()).scopes(["secret"]));
+    assert_eq!(document(&served(&api), PATH).await.get("scopes_supported"), None);
+    let error = build("scopes_supported", json!("a b")).unwrap_err();
+    assert!(error.to_string().starts_with("metadata: scopes_supported is not a list"), "{error}");
     for ours in ["resource", "authorization_servers", "bearer_methods_supported"] {
         let error = build(ours, json!("x")).unwrap_err();
         assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Resource, "metadata"));
@@ -85,6 +91,10 @@ async fn rfc9728_5_1_every_challenge_names_it_from_configuration_never_from_host
         assert_eq!(challenge.matches("resource_metadata").count(), 1);
         assert!(challenge.ends_with(&expected) && !challenge.contains("evil"), "{challenge}");
     }
+    let good = world.api.verify(&world.token().sign()).await.unwrap();
+    let claims = good.claims::<Vec<u8>>().unwrap_err();
+    let claims = tower_bearer::Rejection::from(claims).challenge().unwrap();
+    assert!(claims.to_str().unwrap().ends_with(&expected), "for claims too");
     let outside = world.api.verify("x").await.unwrap_err().challenge().unwrap();
     assert!(outside.to_str().unwrap().ends_with(&expected), "outside of a layer too");
 }
@@ -92,7 +102,8 @@ async fn rfc9728_5_1_every_challenge_names_it_from_configuration_never_from_host
 #[tokio::test]
 async fn it_is_off_by_one_call_and_where_the_identifier_is_no_https_url() {
     let idp = Idp::new(ISSUER);
-    let off = ResourceServer::builder(API).issuer(idp.issuer()).without_metadata().build().unwrap();
+    let off = ResourceServer::builder(API).issuer(idp.issuer()).without_metadata();
+    let off = off.metadata_member("resource_name", "Orders").build().unwrap();
     let name = ResourceServer::builder("orders").issuer(idp.issuer()).build().unwrap();
     for api in [off, name] {
         assert!(api.metadata().is_none());

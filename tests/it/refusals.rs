@@ -22,7 +22,7 @@ async fn rfc6750_3_1_no_credentials_are_401_without_an_error_code() {
     for lines in [&[][..], &["Basic dTpw"], &["DPoP abc"], &["Negotiate"], &["Bearerabc"]] {
         let response = send(&app, request(lines)).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{lines:?}");
-        assert_eq!(challenge(&response), Some("Bearer"), "{lines:?}");
+        assert_eq!(challenge(&response).as_deref(), Some("Bearer"), "{lines:?}");
         assert_eq!(rejection(&response).kind(), RejectionKind::NoCredentials);
         assert_eq!(rejection(&response).grpc_code(), 16);
     }
@@ -52,7 +52,7 @@ async fn rfc6750_2_more_than_one_or_no_token_is_400() {
     ] {
         let response = send(&app, request(lines)).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{lines:?}");
-        assert_eq!(challenge(&response), Some(invalid_request), "{lines:?}");
+        assert_eq!(challenge(&response).as_deref(), Some(invalid_request), "{lines:?}");
         assert_eq!(rejection(&response).kind(), RejectionKind::MalformedRequest);
         assert_eq!(rejection(&response).grpc_code(), 16);
     }
@@ -77,7 +77,7 @@ async fn rfc6750_3_1_an_unacceptable_token_is_401_invalid_token() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let expected =
         "Bearer error=\"invalid_token\", error_description=\"the access token is not well formed\"";
-    assert_eq!(challenge(&response), Some(expected));
+    assert_eq!(challenge(&response).as_deref(), Some(expected));
     assert_eq!(rejection(&response).kind(), RejectionKind::InvalidToken);
     assert_eq!(rejection(&response).grpc_code(), 16);
     assert!(to_bytes(response.into_body(), 10).await.unwrap().is_empty(), "the default body is empty");
@@ -127,13 +127,13 @@ async fn rfc6750_3_1_a_lacking_scope_is_403_and_the_challenge_says_which_would_d
                 "Bearer error=\"insufficient_scope\", \
                  error_description=\"the access token lacks a required scope\", scope=\"{scope}\""
             );
-            assert_eq!(challenge(&response), Some(&*expected));
+            assert_eq!(challenge(&response).as_deref(), Some(&*expected));
             assert_eq!(rejection(&response).kind(), RejectionKind::InsufficientScope);
             assert_eq!(rejection(&response).grpc_code(), 7);
         }
         // The scopes are also in the challenge to somebody without a token, who then asks once.
         let response = send(&app, request(&[])).await;
-        assert_eq!(challenge(&response), Some(&*format!("Bearer scope=\"{scope}\"")));
+        assert_eq!(challenge(&response).as_deref(), Some(&*format!("Bearer scope=\"{scope}\"")));
     }
 }
 
@@ -172,7 +172,7 @@ async fn no_keys_are_503_with_retry_after_and_no_challenge() {
     world.idp.go_down();
     let response = send(&app, bearer(&token)).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(challenge(&response), None);
+    assert_eq!(challenge(&response).as_deref(), None);
     assert_eq!(response.headers()[RETRY_AFTER], "1");
     assert_eq!(rejection(&response).kind(), RejectionKind::Unavailable);
     assert_eq!(rejection(&response).grpc_code(), 14);
@@ -190,7 +190,7 @@ async fn an_extractor_without_a_layer_is_500() {
     let unprotected = Router::new().route("/", get(crate::support::who));
     let response = send(&unprotected, bearer(&token)).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(challenge(&response), None);
+    assert_eq!(challenge(&response).as_deref(), None);
     assert_eq!(rejection(&response).kind(), RejectionKind::Wiring);
     assert_eq!(rejection(&response).grpc_code(), 13);
 }

@@ -253,6 +253,13 @@ fn a_mistake_is_exit_code_2_and_one_line() {
     let file = folder.write("good.toml", &good);
     let Some(server) = Running::start(&["--settings", file.to_str().unwrap()]) else { return };
     drop(server);
+    for odd in
+        ["https://api.example.com/:v1", "https://api.example.com/*x", "https://api.example.com/{x", "urn:x"]
+    {
+        // Its metadata cannot be routed; that is no reason to fall over.
+        let file = folder.write("odd.toml", good.replace(API, odd));
+        drop(Running::start(&["--settings", file.to_str().unwrap()]));
+    }
     let with_routes = |paths: &[&str]| {
         let routes: String = paths.iter().map(|path| format!("[[route]]\npath = \"{path}\"\n")).collect();
         format!("{good}{routes}")
@@ -264,6 +271,10 @@ fn a_mistake_is_exit_code_2_and_one_line() {
         (good.replace("127.0.0.1:0", "127.0.0.1:x"), "listen: "),
         (good.replace("127.0.0.1:0", "192.0.2.1:1"), "listen: 192.0.2.1:1 cannot be used"),
         (good.replace("jwks_file = \"keys.json\"", "leeway = \"1h\""), "issuer[0].leeway: "),
+        (
+            good.replace(API, "https://api.example.com/:v1").replace("keys.json", "absent"),
+            "issuer[0].jwks_file: ",
+        ),
         (with_routes(&["/a/{x}", "/a/{y}"]), "route[1].path: "),
         (with_routes(&["/a/{x"]), "route[0].path: "),
         (with_routes(&["/:old"]), "route[0].path: a parameter is written {name}"),

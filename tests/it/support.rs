@@ -100,13 +100,18 @@ pub(crate) async fn status(app: &Router, request: Request<Body>) -> StatusCode {
 }
 
 /// The one challenge, without the place of the metadata, which every one of them must name.
-pub(crate) fn challenge<B>(response: &Response<B>) -> Option<&str> {
+pub(crate) fn challenge<B>(response: &Response<B>) -> Option<String> {
     let mut challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
     let challenge = challenges.next().map(|value| value.to_str().unwrap());
     assert!(challenges.next().is_none(), "more than one challenge");
-    let challenge =
-        challenge?.strip_suffix(METADATA).unwrap_or_else(|| panic!("no metadata in {challenge:?}"));
-    Some(challenge.trim_end_matches([',', ' ']))
+    let whole = challenge?;
+    let rest = whole.strip_suffix(METADATA).unwrap_or_else(|| panic!("no metadata in {whole:?}"));
+    // A space behind the scheme, a comma behind another parameter.
+    let joined = match rest.strip_suffix(", ") {
+        Some(parameters) if parameters.ends_with('"') => Some(parameters),
+        _ => rest.strip_suffix(' ').filter(|scheme| *scheme == "Bearer"),
+    };
+    Some(joined.unwrap_or_else(|| panic!("badly joined: {whole:?}")).to_owned())
 }
 
 const METADATA: &str = "resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\"";
