@@ -245,7 +245,7 @@ impl MethodAccess {
     /// A method that asks for all of these scopes; of none, for any valid token.
     ///
     /// # Panics
-    /// If the name is not `/package.Service/Method`, or if a literal is not a scope.
+    /// If the name is not `/package.Service/Method` or listed already, or if a literal is not a scope.
     #[track_caller]
     pub fn method<I: IntoIterator<Item: IntoRule>>(self, method: &str, scopes: I) -> Self {
         self.method_rule(method, all_of(scopes))
@@ -254,7 +254,7 @@ impl MethodAccess {
     /// A method that asks for a rule.
     ///
     /// # Panics
-    /// If the name is not `/package.Service/Method`.
+    /// If the name is not `/package.Service/Method`, or listed already.
     #[track_caller]
     pub fn method_rule(mut self, method: &str, rule: Rule) -> Self {
         self.say(method, Ask::token(rule, false));
@@ -265,7 +265,7 @@ impl MethodAccess {
     /// `service::<OrdersServer<_>>(scopes)` takes the name from the generated code.
     ///
     /// # Panics
-    /// If the name is not `package.Service`.
+    /// If the name is not `package.Service`, or listed already.
     #[track_caller]
     pub fn service_rule(mut self, service: &str, rule: Rule) -> Self {
         assert!(is_name(service), "{service:?} is not the name of a service; write package.Service");

@@ -42,7 +42,7 @@ impl MethodAccess {
     /// Every method of a generated service that is not listed itself asks for all of these scopes.
     ///
     /// # Panics
-    /// If a literal is not a scope.
+    /// If a literal is not a scope, or the service is listed already.
     #[track_caller]
     pub fn service<S: NamedService>(self, scopes: impl IntoIterator<Item: IntoRule>) -> Self {
         self.service_rule(S::NAME, all_of(scopes))

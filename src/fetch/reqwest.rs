@@ -1,7 +1,7 @@
 //! Fetching with reqwest and rustls.
 
 use ::reqwest::redirect::Policy;
-use ::reqwest::{Certificate, Client};
+use ::reqwest::{Certificate, Client, ClientBuilder};
 use bytes::BytesMut;
 use http::header::ACCEPT;
 
@@ -22,7 +22,12 @@ impl ReqwestFetch {
     /// # Errors
     /// If TLS cannot be set up, for example because the platform has no certificates.
     pub fn new() -> Result<Self, ConfigError> {
-        Self::build(Vec::new())
+        Self::build(|builder| builder)
+    }
+
+    /// Trusts nobody: for plain HTTP to this machine, where the platform has no certificates. Over https it fails.
+    pub(crate) fn without_certificates() -> Result<Self, ConfigError> {
+        Self::build(|builder| builder.tls_certs_only([]))
     }
 
     /// Trusts the certificate authorities in a PEM bundle besides the platform's.
@@ -36,10 +41,10 @@ impl ReqwestFetch {
         if certificates.is_empty() {
             return Err(wrong());
         }
-        Self::build(certificates)
+        Self::build(|builder| builder.tls_certs_merge(certificates))
     }
 
-    fn build(certificates: Vec<Certificate>) -> Result<Self, ConfigError> {
+    fn build(trust: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Self, ConfigError> {
         let builder = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
@@ -52,8 +57,7 @@ impl ReqwestFetch {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(FETCH_TIMEOUT)
             .user_agent(concat!("tower-bearer/", env!("CARGO_PKG_VERSION")));
-        let builder = if certificates.is_empty() { builder } else { builder.tls_certs_merge(certificates) };
-        let client = builder.build().map_err(|error| {
+        let client = trust(builder).build().map_err(|error| {
             ConfigError::new(
                 ConfigErrorKind::Feature,
                 "TLS cannot be set up; install the system's certificates (ca-certificates) or give the issuer a Fetch",

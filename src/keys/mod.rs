@@ -97,6 +97,16 @@ impl Keys {
         matches!(self.0, Source::Discovery | Source::Url(_))
     }
 
+    /// Where fetching starts.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn url<'a>(&'a self, iss: Option<&'a str>) -> Option<&'a str> {
+        match &self.0 {
+            Source::Discovery => iss,
+            Source::Url(url) => Some(url),
+            _ => None,
+        }
+    }
+
     pub(crate) fn are_shared(&self) -> bool {
         matches!(self.0, Source::Hmac(..))
     }

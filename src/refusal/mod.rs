@@ -194,9 +194,7 @@ impl Rejection {
         }
         response
     }
-}
 
-impl Rejection {
     /// The response that fits the request: [`response`](Self::response), or for a gRPC call HTTP 200 with everything in
     /// the headers ("trailers-only") and the challenge as metadata. The body of the latter must be empty.
     pub fn answer<B>(&self, request: &RequestHead<'_>, body: B) -> Response<B> {

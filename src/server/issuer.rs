@@ -159,6 +159,11 @@ impl Issuer {
         self.fetch.is_none() && self.keys.are_remote()
     }
 
+    #[cfg(feature = "reqwest")]
+    pub(super) fn is_on_plain_http(&self) -> bool {
+        self.keys.url(self.iss.as_deref()).is_some_and(|url| url.starts_with("http://"))
+    }
+
     pub(super) fn resolve(self, defaults: &Defaults<'_>) -> Result<TrustedIssuer, ConfigError> {
         self.check()?;
         let algorithms: AlgorithmSet = self

@@ -242,6 +242,36 @@ public = true
     assert_eq!(get(&server.url, "/orders", &["Bearer".into()]).await.status(), StatusCode::BAD_REQUEST);
 }
 
+/// A fresh machine may have no certificates; what runs on it alone needs none, and nothing else is trusted instead.
+#[test]
+#[cfg(target_os = "linux")]
+fn without_certificates_the_demonstration_runs_and_https_is_a_mistake() {
+    let Some(mut command) = program() else { return };
+    let nowhere = |command: &mut Command| {
+        command.env("SSL_CERT_FILE", "nowhere").env("SSL_CERT_DIR", "nowhere");
+    };
+    nowhere(&mut command);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(first.starts_with("READY http://127.0.0.1:"), "{first:?}");
+
+    let folder = Folder::new("no-certificates");
+    let mixed = "[[issuer]]\niss = \"http://127.0.0.1:1\"\ndangerous_allow_http = true\n";
+    let file = folder.write(
+        "settings.toml",
+        format!("listen = \"127.0.0.1:0\"\nresource = \"{API}\"\n{mixed}[[issuer]]\niss = \"{ISSUER}\"\n"),
+    );
+    let mut command = program().unwrap();
+    nowhere(&mut command);
+    let output = command.arg("--settings").arg(file).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("TLS cannot be set up; install"), "{error}");
+}
+
 #[test]
 fn a_mistake_is_exit_code_2_and_one_line() {
     let folder = Folder::new("example-mistakes");
