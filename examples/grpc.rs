@@ -69,7 +69,7 @@ impl Health for Service {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let token = request.extensions().get::<Token>().ok_or_else(|| Status::internal("no layer"))?;
+        let token = Token::from_extensions(request.extensions())?;
         if request.get_ref().service == "secret" {
             // What only the message tells. The answer is the same as from the layer.
             token.require(&all_of(["health:secret"]))?;

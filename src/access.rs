@@ -282,6 +282,18 @@ impl MethodAccess {
         assert!(before.is_none(), "{method:?} is listed twice");
     }
 
+    /// The methods that are named.
+    #[cfg(feature = "reflection")]
+    pub(crate) fn method_names(&self) -> impl Iterator<Item = &str> {
+        self.methods.keys().map(AsRef::as_ref)
+    }
+
+    /// The services that are named.
+    #[cfg(feature = "reflection")]
+    pub(crate) fn service_names(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(AsRef::as_ref)
+    }
+
     /// A path that is not exactly `/service/method` is nobody's: whatever is behind the layer and reads it in another way
     /// must not be reached with less than its rule.
     pub(crate) fn at(&self, path: &str) -> &Ask {

@@ -7,8 +7,8 @@ use http::Response;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::layer::Anonymous;
-use crate::refusal::{ProblemJson, Rejection, RejectionKind};
+use crate::layer::find;
+use crate::refusal::{ProblemJson, Rejection};
 use crate::token::Token;
 
 /// A verified token's claims as a type of yours, for an axum handler.
@@ -35,14 +35,14 @@ pub struct Claims<T>(pub T);
 /// The token that a [`BearerAuthLayer`](crate::BearerAuthLayer) verified.
 ///
 /// # Errors
-/// [`Wiring`](RejectionKind::Wiring) (500) where no layer ran: the route is not protected.
-/// [`NoCredentials`](RejectionKind::NoCredentials) (401) under an optional layer if no token came; take an
+/// [`Wiring`](crate::RejectionKind::Wiring) (500) where no layer ran: the route is not protected.
+/// [`NoCredentials`](crate::RejectionKind::NoCredentials) (401) under an optional layer if no token came; take an
 /// `Option<Token>` there.
 impl<S: Sync> FromRequestParts<S> for Token {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        verified(parts)?
+        Self::from_extensions(&parts.extensions).cloned()
     }
 }
 
@@ -51,7 +51,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Token {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Rejection> {
-        verified(parts).map(Result::ok)
+        find(&parts.extensions).map(|found| found.ok().cloned())
     }
 }
 
@@ -59,8 +59,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
-        let token = verified(parts)??;
-        Ok(Self(token.claims()?))
+        Ok(Self(Token::from_extensions(&parts.extensions)?.claims()?))
     }
 }
 
@@ -72,20 +71,4 @@ impl IntoResponse for Rejection {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// The token, or the server whose optional layer found none.
-fn verified(parts: &Parts) -> Result<Result<Token, Rejection>, Rejection> {
-    if let Some(token) = parts.extensions.get::<Token>() {
-        return Ok(Ok(token.clone()));
-    }
-    match parts.extensions.get::<Anonymous>() {
-        Some(anonymous) => Ok(Err(Rejection::new(RejectionKind::NoCredentials).of(&anonymous.server))),
-        None => Err(wiring()),
-    }
-}
-
-fn wiring() -> Rejection {
-    tracing::error!(target: "tower_bearer::rejection", "an extractor ran where no BearerAuthLayer did");
-    Rejection::new(RejectionKind::Wiring)
 }

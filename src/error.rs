@@ -37,6 +37,8 @@ pub enum ConfigErrorKind {
     Url,
     /// A scope or a rule made of scopes.
     Scope,
+    /// The name of a gRPC method or service.
+    Method,
     /// No cryptography or no HTTP client was compiled in.
     Feature,
     /// A settings file: its syntax, a field's name or a field's type.

@@ -11,12 +11,16 @@ mod secret;
 mod scope;
 // The pure core: synchronous, no I/O, no clock, no log, no header.
 mod jose;
+// Documents from elsewhere.
+mod fetch;
+// What happens, and who is told.
+mod event;
 // What a token says, what it proves, and what a route asks of it.
+mod identity;
 mod profile;
 mod token;
 mod access;
 // Where keys come from.
-mod fetch;
 mod keys;
 // What is said to a client that is refused.
 mod refusal;
@@ -28,6 +32,10 @@ mod layer;
 mod axum;
 #[cfg(feature = "tonic")]
 mod tonic;
+#[cfg(feature = "reflection")]
+mod reflection;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "settings")]
 pub mod settings;
 #[cfg(feature = "testing")]
@@ -36,17 +44,20 @@ pub mod manual;
 
 #[cfg(feature = "axum")]
 pub use self::axum::Claims;
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
 #[cfg(feature = "reqwest")]
 pub use fetch::ReqwestFetch;
 
 pub use access::{IntoRule, MethodAccess, Rule, all_of, any_of};
 pub use error::{ConfigError, ConfigErrorKind};
+pub use event::{Event, Observer, RejectionKind};
 pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse};
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
 pub use keys::Keys;
 pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
 pub use profile::Profile;
-pub use refusal::{EmptyBody, ProblemJson, Rejection, RejectionKind, RequestHead, Respond};
+pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};
 pub use server::{Issuer, NotReady, ResourceMetadata, ResourceServer, ResourceServerBuilder};
 pub use time::{Clock, SystemClock};

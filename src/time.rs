@@ -1,6 +1,8 @@
 //! Two clocks, and the time in a token.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +21,11 @@ pub trait Clock: Send + Sync + 'static {
 
     /// A time that never goes back.
     fn instant(&self) -> Instant;
+
+    /// Sleeps until [`instant`](Self::instant) has moved on by this much. Default: a tokio timer.
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(duration))
+    }
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
@@ -28,6 +35,10 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 
     fn instant(&self) -> Instant {
         (**self).instant()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        (**self).sleep(duration)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 
+use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::Validity;
 use crate::profile::Identity;
 use crate::scope::Scopes;
@@ -37,29 +38,13 @@ struct Inner {
     validity: Validity,
 }
 
-/// Which resource server verified a token. Compared by address: two servers with one identifier are two servers.
-#[derive(Debug)]
-pub(crate) struct ServerIdentity {
-    pub(crate) identifier: Box<str>,
-    /// Where clients find our metadata (RFC 9728), for challenges.
-    pub(crate) metadata_url: Option<Arc<str>>,
-}
-
-/// An issuer as it is configured.
-#[derive(Debug)]
-pub(crate) struct IssuerIdentity {
-    /// Our label.
-    pub(crate) name: Box<str>,
-    /// What its tokens say; `None` where they say nothing.
-    pub(crate) iss: Option<Box<str>>,
-}
-
 /// The claims do not have the shape that was asked for.
 ///
 /// It says where the parser stopped, and nothing of what was there: claims are personal.
 #[derive(Debug, Clone)]
 pub struct ClaimsError {
     server: Arc<ServerIdentity>,
+    issuer: Arc<IssuerIdentity>,
     missing: bool,
     line: usize,
     column: usize,
@@ -175,7 +160,7 @@ impl Token {
     /// # Errors
     /// If a claim is missing that `T` needs or has another type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
-        serde_json::from_slice(&self.0.payload).map_err(|error| ClaimsError::new(&error, &self.0.server))
+        serde_json::from_slice(&self.0.payload).map_err(|error| ClaimsError::new(&error, &self.0))
     }
 
     pub(crate) fn was_verified_by(&self, server: &Arc<ServerIdentity>) -> bool {
@@ -184,6 +169,10 @@ impl Token {
 
     pub(crate) fn server(&self) -> &Arc<ServerIdentity> {
         &self.0.server
+    }
+
+    pub(crate) fn trusted_issuer(&self) -> &Arc<IssuerIdentity> {
+        &self.0.issuer
     }
 
     pub(crate) fn is(&self, raw: &str) -> bool {
@@ -218,14 +207,19 @@ impl fmt::Debug for Token {
 }
 
 impl ClaimsError {
-    fn new(error: &serde_json::Error, server: &Arc<ServerIdentity>) -> Self {
+    fn new(error: &serde_json::Error, token: &Inner) -> Self {
         // serde has no kind for it; its text starts like this for every format.
         let missing = error.to_string().starts_with("missing field");
-        Self { server: server.clone(), missing, line: error.line(), column: error.column() }
+        let (server, issuer) = (token.server.clone(), token.issuer.clone());
+        Self { server, issuer, missing, line: error.line(), column: error.column() }
     }
 
     pub(crate) fn server(&self) -> &ServerIdentity {
         &self.server
+    }
+
+    pub(crate) fn trusted_issuer(&self) -> &Arc<IssuerIdentity> {
+        &self.issuer
     }
 
     /// Whether a claim is absent, rather than of another type.

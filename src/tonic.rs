@@ -47,4 +47,14 @@ impl MethodAccess {
     pub fn service<S: NamedService>(self, scopes: impl IntoIterator<Item: IntoRule>) -> Self {
         self.service_rule(S::NAME, all_of(scopes))
     }
+
+    /// A method of a generated service asks for all of these scopes; of none, for any valid token. The name of the
+    /// service is that of the generated code, so only the method's can be mistyped.
+    ///
+    /// # Panics
+    /// If the name is not one of a method or listed already, or if a literal is not a scope.
+    #[track_caller]
+    pub fn method_of<S: NamedService>(self, method: &str, scopes: impl IntoIterator<Item: IntoRule>) -> Self {
+        self.method(&format!("/{}/{method}", S::NAME), scopes)
+    }
 }

@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
-use tower_bearer::testing::{AuthorizationServer, Idp, random_hex};
+use tower_bearer::testing::{AuthorizationServer, Idp, Loopback, random_hex};
 use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, ProblemJson, ResourceServer, Token, any_of};
 
 use crate::{Error, bind, serve};
@@ -13,16 +12,17 @@ use crate::{Error, bind, serve};
 const API: &str = "https://api.example.com";
 
 pub(crate) async fn run() -> Result<(), Error> {
-    let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let issuer_listener = bind(free_port).await?;
-    let issuer = format!("http://{}", issuer_listener.local_addr()?);
+    let loopback = Loopback::bind().await?;
     let secret = random_hex(16);
-    tokio::spawn(authorization_server(issuer_listener, issuer.clone(), secret.clone()));
+    let idp = Idp::with_algorithms(loopback.url(), [Algorithm::ES256]);
+    let server = AuthorizationServer::new(idp, API).client("demo", &secret, ["orders:read", "orders:write"]);
+    let serving = loopback.serve(server);
+    let issuer = serving.url();
 
     // The demonstration's issuer has no TLS; it cannot be reached from another machine.
-    let api = ResourceServer::builder(API).issuer(Issuer::new(&issuer).dangerous_allow_http()).build()?;
-    let listener = bind(free_port).await?;
-    let instructions = what_to_try(&issuer, &format!("http://{}", listener.local_addr()?), &secret);
+    let api = ResourceServer::builder(API).issuer(Issuer::new(issuer).dangerous_allow_http()).build()?;
+    let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let instructions = what_to_try(issuer, &format!("http://{}", listener.local_addr()?), &secret);
     serve(listener, orders(api), &instructions).await
 }
 
@@ -53,14 +53,6 @@ async fn create(token: Token) -> String {
 
 async fn report(token: Token) -> String {
     format!("report for {}, who has: {}\n", token.client_id().unwrap_or("-"), token.scopes())
-}
-
-async fn authorization_server(listener: TcpListener, issuer: String, secret: String) {
-    let idp = Idp::with_algorithms(issuer, [Algorithm::ES256]);
-    let server = AuthorizationServer::new(idp, API).client("demo", &secret, ["orders:read", "orders:write"]);
-    if let Err(error) = axum::serve(listener, Router::new().fallback_service(server)).await {
-        eprintln!("the authorization server stopped: {error}");
-    }
 }
 
 fn what_to_try(issuer: &str, api: &str, secret: &str) -> String {

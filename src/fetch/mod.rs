@@ -97,6 +97,24 @@ pub enum FetchErrorKind {
     Runtime,
 }
 
+impl FetchErrorKind {
+    /// A label for logs and metrics, such as `no_usable_key`. Labels do not change.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
+            Self::Status => "status",
+            Self::Url => "url",
+            Self::Document => "document",
+            Self::IssuerMismatch => "issuer_mismatch",
+            Self::NoUsableKey => "no_usable_key",
+            Self::Runtime => "runtime",
+        }
+    }
+}
+
 impl FetchRequest {
     /// A request for a document.
     #[must_use]

@@ -74,6 +74,28 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// A label for logs and metrics, such as `not_yet_valid`. Labels do not change.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::Structure => "structure",
+            Self::Algorithm => "algorithm",
+            Self::Issuer => "issuer",
+            Self::Type => "type",
+            Self::Critical => "critical",
+            Self::Audience => "audience",
+            Self::Time => "time",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::MissingClaim => "missing_claim",
+            Self::ClaimType => "claim_type",
+            Self::Confirmation => "confirmation",
+        }
+    }
+
     /// A fixed phrase within the characters of an `error_description` (RFC 6750 §3).
     #[must_use]
     pub fn description(self) -> &'static str {

@@ -11,6 +11,7 @@ use jsonwebtoken::DecodingKey;
 
 use self::remote::{Place, Remote, RemoteKeys};
 use crate::error::{ConfigError, ConfigErrorKind};
+use crate::event::Observers;
 use crate::fetch::Fetch;
 use crate::fetch::guard::KeyUrl;
 use crate::jose::{self, Accepted, AlgorithmSet, HmacAlgorithm, Key, KeySet, SharedSecret};
@@ -51,6 +52,7 @@ pub(crate) struct Context<'a> {
     pub(crate) allow_http: bool,
     pub(crate) fetch: Option<Arc<dyn Fetch>>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observers: Observers,
 }
 
 impl Keys {
@@ -219,6 +221,7 @@ fn remote(place: Place, context: Context<'_>) -> Result<KeySource, ConfigError> 
         label: context.label.into(),
         fetch,
         clock: context.clock,
+        observers: context.observers,
     })))
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::discovery::discover;
 use super::refresh::{BACKOFF_MIN, Miss, Refresh, Supply};
+use crate::event::{Event, Observers};
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchRequest, bounded};
 use crate::jose::{AlgorithmSet, KeySet};
@@ -44,6 +45,7 @@ pub(crate) struct Remote {
     pub(crate) label: Box<str>,
     pub(crate) fetch: Arc<dyn Fetch>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observers: Observers,
 }
 
 pub(crate) enum Place {
@@ -200,13 +202,14 @@ impl Shared {
 
     /// Starts the fetch that the state machine has just counted as under way.
     fn start(self: &Arc<Self>, number: Option<u64>) {
-        let mut guard = InFlight { shared: self.clone(), number, ended: false };
+        let since = self.remote.clock.instant();
+        let mut guard = InFlight { shared: self.clone(), number, since, ended: false };
         // Without a runtime the guard reports the failure.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             let result = guard.shared.load().await;
             guard.ended = true;
-            guard.shared.finish(guard.number, result);
+            guard.shared.finish(number, since, result);
         });
     }
 
@@ -268,31 +271,48 @@ impl Shared {
         }
     }
 
-    fn finish(&self, number: Option<u64>, result: Result<KeySet, FetchError>) {
-        match &result {
-            Ok(keys) => tracing::debug!(
-                target: "tower_bearer::keys",
-                issuer = &*self.remote.label, keys = keys.len(), "fetched keys"
-            ),
-            Err(error) => tracing::warn!(
-                target: "tower_bearer::keys",
-                issuer = &*self.remote.label, error = error as &dyn std::error::Error, "could not fetch keys"
-            ),
-        }
+    /// The fetch that began at `since` has ended.
+    fn finish(&self, number: Option<u64>, since: Instant, result: Result<KeySet, FetchError>) {
         let now = self.remote.clock.instant();
+        let took = now.saturating_duration_since(since);
+        let result = result.map(Arc::new);
+        self.take_over(number, now, result.as_ref().ok());
+        // Last: whatever a subscriber or an observer does, nobody waits for it.
+        let issuer = &*self.remote.label;
+        let event = match &result {
+            Ok(keys) => {
+                tracing::debug!(
+                    target: "tower_bearer::keys",
+                    issuer, keys = keys.len(), ?took, "fetched keys"
+                );
+                Event::KeysFetched { issuer, keys: keys.len(), left_out: keys.left_out().len(), took }
+            }
+            Err(error) => {
+                tracing::warn!(
+                    target: "tower_bearer::keys",
+                    issuer, error = error as &dyn std::error::Error, ?took, "could not fetch keys"
+                );
+                Event::FetchFailed { issuer, kind: error.kind(), took }
+            }
+        };
+        self.remote.observers.tell(&event);
+    }
+
+    /// Makes the keys those in use, or counts a failure; lets those go on who wait.
+    fn take_over(&self, number: Option<u64>, now: Instant, keys: Option<&Arc<KeySet>>) {
         let mut refresh = lock(&self.refresh);
         if refresh.flight() != number {
             // It was given up, and another one may be under way: an older answer must not replace a newer one.
             return;
         }
-        let end = match result {
-            Ok(keys) => {
+        let end = match keys {
+            Some(keys) => {
                 refresh.succeeded(now);
                 let ask_again_at = refresh.ask_again_at().unwrap_or(now);
-                self.loaded.store(Some(Arc::new(Loaded { keys: Arc::new(keys), ask_again_at })));
+                self.loaded.store(Some(Arc::new(Loaded { keys: keys.clone(), ask_again_at })));
                 Ended::Loaded
             }
-            Err(_) => {
+            None => {
                 refresh.failed(now);
                 self.publish(&refresh);
                 Ended::Failed
@@ -318,13 +338,14 @@ impl Shared {
 struct InFlight {
     shared: Arc<Shared>,
     number: Option<u64>,
+    since: Instant,
     ended: bool,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.finish(self.number, Err(FetchError::new(FetchErrorKind::Runtime)));
+            self.shared.finish(self.number, self.since, Err(FetchError::new(FetchErrorKind::Runtime)));
         }
     }
 }

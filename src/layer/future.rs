@@ -11,8 +11,9 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::policy::{Decision, Policy, respond};
+use crate::event::RejectionKind;
 use crate::keys::remote::Ended;
-use crate::refusal::{Rejection, RejectionKind, Respond};
+use crate::refusal::{Rejection, Respond};
 use crate::server::Pending;
 
 pin_project! {

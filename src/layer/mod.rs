@@ -12,7 +12,7 @@ use tower_layer::Layer;
 
 pub use self::future::ResponseFuture;
 #[cfg(feature = "axum")]
-pub(crate) use self::policy::Anonymous;
+pub(crate) use self::policy::find;
 use self::policy::{Access, Policy};
 pub use self::service::BearerAuth;
 use crate::access::{Ask, IntoRule, MethodAccess, Rule, all_of};

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 
 use super::credentials::Credentials;
 use crate::access::{Ask, MethodAccess};
+use crate::event::{Event, RejectionKind};
+use crate::identity::ServerIdentity;
 use crate::keys::remote::Ended;
-use crate::refusal::{Rejection, RejectionKind, RequestHead, Respond};
+use crate::refusal::{Rejection, RequestHead, Respond};
 use crate::server::{Pending, ResourceServer, Stop, Trusted};
-use crate::token::{ServerIdentity, Token};
+use crate::token::Token;
 
 /// What a layer asks for, shared by all its services.
 #[derive(Debug)]
@@ -32,8 +34,7 @@ pub(super) enum Access {
 #[derive(Debug, Clone)]
 pub(crate) struct Anonymous {
     /// Whose layer it was.
-    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "read by the extractors"))]
-    pub(crate) server: Arc<ServerIdentity>,
+    server: Arc<ServerIdentity>,
 }
 
 /// What is to be done with a request.
@@ -72,8 +73,13 @@ impl Policy {
             }
             return Decision::Pass;
         };
-        let refuse = |rejection| self.refuse(rejection, scope.as_ref());
-        let lacks_scope = || refuse(Rejection::new(RejectionKind::InsufficientScope));
+        let refuse = |rejection: Rejection| {
+            Decision::Refuse(rejection.with_scope(scope.clone()).told(&self.server.0.identity, Some(rule)))
+        };
+        let lacks_scope = |token: &Token| {
+            let issuer = Some(token.trusted_issuer().clone());
+            refuse(Rejection::new(RejectionKind::InsufficientScope).with_issuer(issuer))
+        };
         let raw = match Credentials::read(request.headers()) {
             Credentials::Bearer(raw) => raw,
             Credentials::None if *optional => {
@@ -87,14 +93,19 @@ impl Policy {
         if let Some(token) = request.extensions().get::<Token>()
             && self.has_verified(token, raw)
         {
-            return if rule.allows(token) { Decision::Pass } else { lacks_scope() };
+            record(token);
+            return if rule.allows(token) { Decision::Pass } else { lacks_scope(token) };
         }
         match self.server.0.verify(raw, &self.trusted, waited) {
-            Ok(token) if rule.allows(&token) => {
+            Ok(token) => {
+                record(&token);
+                if !rule.allows(&token) {
+                    return lacks_scope(&token);
+                }
+                self.server.0.identity.observers.tell(&Event::Accepted { issuer: token.issuer_name() });
                 request.extensions_mut().insert(token);
                 Decision::Pass
             }
-            Ok(_) => lacks_scope(),
             Err(Stop::Refused(rejection)) => refuse(rejection),
             Err(stop @ Stop::Pending(_)) if waited.is_some() => refuse(stop.into_rejection()),
             Err(Stop::Pending(pending)) => Decision::Wait(pending),
@@ -108,13 +119,57 @@ impl Policy {
             && token.is(raw)
             && self.trusted.includes(token.issuer_name())
     }
+}
 
-    fn refuse(&self, rejection: Rejection, scope: Option<&Arc<str>>) -> Decision {
-        tracing::debug!(
-            target: "tower_bearer::rejection",
-            kind = ?rejection.kind(), reason = rejection.description(), "refused a request"
-        );
-        Decision::Refuse(rejection.with_scope(scope.cloned()).of(&self.server.0.identity))
+/// Says in the current span who calls, if the span has declared these fields. All of it was verified.
+fn record(token: &Token) {
+    let span = tracing::Span::current();
+    if span.is_none() {
+        return;
+    }
+    span.record("issuer", token.issuer_name());
+    if let Some(client_id) = token.client_id() {
+        span.record("client_id", client_id);
+    }
+    if let Some(subject) = token.subject() {
+        span.record("sub", subject);
+    }
+}
+
+impl Token {
+    /// The token in the extensions of a request that a layer let pass, for handlers without extractors.
+    ///
+    /// ```
+    /// # #[cfg(feature = "tonic")] {
+    /// use tonic::{Request, Response, Status};
+    /// use tower_bearer::Token;
+    ///
+    /// async fn call(request: Request<()>) -> Result<Response<String>, Status> {
+    ///     let token = Token::from_extensions(request.extensions())?;
+    ///     Ok(Response::new(token.client_id().unwrap_or("-").to_owned()))
+    /// }
+    /// # let _ = call;
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Wiring`](RejectionKind::Wiring) where no layer ran, [`NoCredentials`](RejectionKind::NoCredentials) under an
+    /// optional layer if no token came.
+    pub fn from_extensions(extensions: &Extensions) -> Result<&Self, Rejection> {
+        find(extensions)?
+            .map_err(|anonymous| Rejection::new(RejectionKind::NoCredentials).told(&anonymous.server, None))
+    }
+}
+
+/// The token, or the sign of an optional layer that found none.
+pub(crate) fn find(extensions: &Extensions) -> Result<Result<&Token, &Anonymous>, Rejection> {
+    match (extensions.get::<Token>(), extensions.get::<Anonymous>()) {
+        (Some(token), _) => Ok(Ok(token)),
+        (None, Some(anonymous)) => Ok(Err(anonymous)),
+        (None, None) => {
+            tracing::error!(target: "tower_bearer::rejection", kind = "wiring", "no BearerAuthLayer ran");
+            Err(Rejection::new(RejectionKind::Wiring))
+        }
     }
 }
 

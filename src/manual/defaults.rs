@@ -50,6 +50,12 @@
 //! |---|---|---|---|
 //! | [`METADATA_MAX_AGE`] | 300 | s | the document changes with a deployment; a client that asks again after minutes is soon right |
 //!
+//! # Events
+//!
+//! | constant | value | unit | why |
+//! |---|---|---|---|
+//! | [`WARN_INTERVAL`] | 10 | s | an outage of ours is said at once and then often enough; under load it must not fill the disk as well |
+//!
 //! # What is no number
 //!
 //! | what | default | why |
@@ -81,6 +87,7 @@
 //! [`Profile`]: crate::Profile
 //! [`EmptyBody`]: crate::EmptyBody
 
+pub use crate::event::WARN_INTERVAL;
 pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_RESPONSE_LENGTH};
 pub use crate::jose::{MAX_CANDIDATES, MAX_JSON_DEPTH, MAX_KEYS, MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
 pub use crate::keys::refresh::{

@@ -12,8 +12,10 @@ use http::{HeaderValue, Response, StatusCode};
 
 pub use self::respond::{EmptyBody, ProblemJson, RequestHead, Respond};
 use crate::access::Rule;
+use crate::event::{Event, RejectionKind};
+use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::TokenError;
-use crate::token::{ClaimsError, ServerIdentity, Token};
+use crate::token::{ClaimsError, Token};
 
 /// A request was refused.
 ///
@@ -28,24 +30,8 @@ pub struct Rejection {
     retry_after: Option<Duration>,
     /// Where the client finds out how to get a token.
     metadata_url: Option<Arc<str>>,
-}
-
-/// Why a request was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RejectionKind {
-    /// No `Authorization` header, or one with another scheme.
-    NoCredentials,
-    /// Something that cannot be credentials: two headers, two tokens, a byte that no token has.
-    MalformedRequest,
-    /// A token that is not acceptable; [`Rejection::token_error`] says why.
-    InvalidToken,
-    /// A good token that may not do this.
-    InsufficientScope,
-    /// The keys to verify with cannot be had. The client did nothing wrong.
-    Unavailable,
-    /// An extractor ran where no layer did. A fault of the program.
-    Wiring,
+    /// Whose token it was, by its own word.
+    issuer: Option<Arc<IssuerIdentity>>,
 }
 
 /// A row of the table.
@@ -94,7 +80,7 @@ impl RejectionKind {
 
 impl Rejection {
     pub(crate) fn new(kind: RejectionKind) -> Self {
-        Self { kind, token_error: None, scope: None, retry_after: None, metadata_url: None }
+        Self { kind, token_error: None, scope: None, retry_after: None, metadata_url: None, issuer: None }
     }
 
     pub(crate) fn unavailable(retry_after: Duration) -> Self {
@@ -108,6 +94,41 @@ impl Rejection {
 
     pub(crate) fn with_scope(self, scope: Option<Arc<str>>) -> Self {
         Self { scope, ..self }
+    }
+
+    pub(crate) fn with_issuer(self, issuer: Option<Arc<IssuerIdentity>>) -> Self {
+        Self { issuer, ..self }
+    }
+
+    /// A refusal of this server that is told to whoever listens: once, where it is made.
+    pub(crate) fn told(self, server: &ServerIdentity, rule: Option<&Rule>) -> Self {
+        let rejection = self.of(server);
+        server.observers.tell(&Event::Refused {
+            kind: rejection.kind,
+            token_error: rejection.token_error,
+            issuer: rejection.issuer_name(),
+        });
+        let warning =
+            if rejection.kind.is_ours() { server.warnings.pass(server.clock.instant()) } else { None };
+        // Of the token nothing is said. Nothing is formatted unless somebody listens.
+        macro_rules! tell {
+            ($level:expr $(, $field:ident = $value:expr)?) => {
+                tracing::event!(
+                    target: "tower_bearer::rejection", $level,
+                    kind = rejection.kind.name(),
+                    reason = rejection.description(),
+                    issuer = rejection.issuer_name(),
+                    rule = rule.map(tracing::field::debug),
+                    $($field = $value,)?
+                    "refused a request"
+                )
+            };
+        }
+        match warning {
+            Some(held_back) => tell!(tracing::Level::WARN, held_back = held_back),
+            None => tell!(tracing::Level::DEBUG),
+        }
+        rejection
     }
 
     /// Why.
@@ -151,6 +172,13 @@ impl Rejection {
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
+    }
+
+    /// The [name](crate::Issuer::name) of the issuer, where the token names one that is trusted. Of an invalid token that
+    /// is a claim and no proof.
+    #[must_use]
+    pub fn issuer_name(&self) -> Option<&str> {
+        self.issuer.as_ref().map(|issuer| &*issuer.name)
     }
 
     /// After what time to try again, for an [`Unavailable`](RejectionKind::Unavailable).
@@ -234,7 +262,7 @@ impl From<ClaimsError> for Rejection {
     /// A token without the claims that the handler needs is not a token for it.
     fn from(error: ClaimsError) -> Self {
         let why = if error.is_missing() { TokenError::MissingClaim } else { TokenError::ClaimType };
-        Self::from(why).of(error.server())
+        Self::from(why).with_issuer(Some(error.trusted_issuer().clone())).told(error.server(), None)
     }
 }
 
@@ -259,9 +287,57 @@ impl Token {
             return Ok(());
         }
         let scope = rule.sufficient_scopes().into();
-        Err(Rejection::new(RejectionKind::InsufficientScope).with_scope(Some(scope)).of(self.server()))
+        Err(Rejection::new(RejectionKind::InsufficientScope)
+            .with_scope(Some(scope))
+            .with_issuer(Some(self.trusted_issuer().clone()))
+            .told(self.server(), Some(rule)))
+    }
+
+    /// Waits until a new request with this token would be refused because it expired: until `exp`, and then the issuer's
+    /// [leeway](crate::Issuer::leeway). Returns that refusal.
+    ///
+    /// For answers that last: a stream that was begun with a token should not outlive it.
+    ///
+    /// ```
+    /// use tower_bearer::Token;
+    ///
+    /// async fn feed(token: Token) {
+    ///     let mut tick = tokio::time::interval(std::time::Duration::from_secs(1));
+    ///     let expired = token.expired();
+    ///     tokio::pin!(expired);
+    ///     loop {
+    ///         tokio::select! {
+    ///             _ = tick.tick() => { /* send something */ }
+    ///             why = &mut expired => return drop(why), // or send it: it is a `Status` for gRPC
+    ///         }
+    ///     }
+    /// }
+    /// # let _ = feed;
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub async fn expired(&self) -> Rejection {
+        let clock = &self.server().clock;
+        let end = self.expires_at().checked_add(self.trusted_issuer().leeway);
+        loop {
+            // Past the end of the platform's time is never.
+            let left = match end {
+                Some(end) => end.duration_since(clock.now()).unwrap_or_default(),
+                None => LOOK_AGAIN,
+            };
+            if left.is_zero() {
+                return Rejection::from(TokenError::Expired)
+                    .with_issuer(Some(self.trusted_issuer().clone()))
+                    .of(self.server());
+            }
+            clock.sleep(left.min(LOOK_AGAIN)).await;
+        }
     }
 }
+
+/// How long [`Token::expired`] sleeps at most before it looks at the wall clock again, which may have been set.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -277,6 +353,7 @@ impl fmt::Debug for Rejection {
             .field("scope", &self.scope)
             .field("retry_after", &self.retry_after)
             .field("metadata_url", &self.metadata_url)
+            .field("issuer", &self.issuer_name())
             .finish()
     }
 }

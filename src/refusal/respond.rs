@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn every_phrase_needs_no_percent_encoding() {
+        use crate::event::RejectionKind as K;
         use crate::jose::TokenError as T;
-        use crate::refusal::RejectionKind as K;
         let kinds = [
             K::NoCredentials,
             K::MalformedRequest,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{ConfigError, ConfigErrorKind};
+use crate::event::Observers;
 use crate::fetch::Fetch;
+use crate::identity::IssuerIdentity;
 use crate::jose::{Algorithm, AlgorithmSet, Rules, normal_type};
 use crate::keys::{Context, KeySource, Keys};
 use crate::profile::Profile;
 use crate::time::Clock;
-use crate::token::IssuerIdentity;
 
 /// The tolerance for clocks that differ, for `exp`, `nbf` and `iat` alike.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(60);
@@ -48,6 +49,7 @@ pub(super) struct Defaults<'a> {
     pub(super) audience: &'a str,
     pub(super) fetch: Option<Arc<dyn Fetch>>,
     pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) observers: &'a Observers,
 }
 
 impl Issuer {
@@ -192,9 +194,14 @@ impl Issuer {
             allow_http: self.allow_http,
             fetch: self.fetch.or_else(|| defaults.fetch.clone()),
             clock: defaults.clock.clone(),
+            observers: defaults.observers.clone(),
         });
         let keys = keys.map_err(|error| error.at("keys"))?;
-        let identity = Arc::new(IssuerIdentity { name: self.name.into(), iss: self.iss.map(Into::into) });
+        let identity = Arc::new(IssuerIdentity {
+            name: self.name.into(),
+            iss: self.iss.map(Into::into),
+            leeway: self.leeway,
+        });
         Ok(TrustedIssuer { identity, rules, profile: self.profile, keys })
     }
 

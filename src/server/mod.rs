@@ -13,14 +13,16 @@ use self::issuer::{Defaults, TrustedIssuer};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
 pub(crate) use self::verify::{Pending, Stop, Trusted};
 use crate::error::{ConfigError, ConfigErrorKind};
+use crate::event::{Event, Observer, Observers, Warnings};
 use crate::fetch::Fetch;
+use crate::identity::ServerIdentity;
 use crate::jose::crypto_backend;
 use crate::keys::KeySource;
 use crate::keys::remote::{Available, Ended};
 use crate::refusal::Rejection;
 use crate::scope::Scope;
 use crate::time::{Clock, SystemClock};
-use crate::token::{ServerIdentity, Token};
+use crate::token::Token;
 
 /// A resource server (RFC 6749 §1.1): it accepts access tokens of the issuers that it trusts.
 ///
@@ -49,6 +51,7 @@ pub struct ResourceServerBuilder {
     clock: Arc<dyn Clock>,
     metadata: metadata::Members,
     serves_metadata: bool,
+    observers: Vec<Box<dyn Observer>>,
 }
 
 /// Keys of some issuers could not be had; requests with their tokens will be answered 503 until they can.
@@ -62,7 +65,6 @@ pub(crate) struct Inner {
     issuers: Vec<TrustedIssuer>,
     /// From an exact `iss` to its place in `issuers`.
     by_iss: HashMap<Box<str>, usize>,
-    clock: Arc<dyn Clock>,
     /// The configured members of our metadata.
     metadata_members: metadata::Members,
     /// What the rules of our layers ask for. Locked when a layer is made and when metadata are served.
@@ -80,6 +82,7 @@ impl ResourceServer {
             clock: Arc::new(SystemClock),
             metadata: metadata::Members::new(),
             serves_metadata: true,
+            observers: Vec::new(),
         }
     }
 
@@ -99,14 +102,20 @@ impl ResourceServer {
     /// # Cancel safety
     /// Dropping the future loses nothing: a fetch of keys goes on for the others.
     pub async fn verify(&self, token: &str) -> Result<Token, Rejection> {
-        let stop = match self.0.verify(token, &Trusted::All, None) {
+        let verified = match self.0.verify(token, &Trusted::All, None) {
             Err(Stop::Pending(pending)) => {
                 let ended = pending.ended().await;
                 self.0.verify(token, &Trusted::All, Some(ended))
             }
             decided => decided,
         };
-        stop.map_err(|stop| stop.into_rejection().of(&self.0.identity))
+        match verified {
+            Ok(token) => {
+                self.0.identity.observers.tell(&Event::Accepted { issuer: token.issuer_name() });
+                Ok(token)
+            }
+            Err(stop) => Err(stop.into_rejection().told(&self.0.identity, None)),
+        }
     }
 
     /// Fetches the keys of every issuer that has none yet, and waits for them. Optional: without it the first
@@ -198,6 +207,12 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// Tells this what happens. Called more than once, all are told, in this order.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
     /// Checks everything and does no network I/O.
     ///
     /// # Errors
@@ -233,7 +248,9 @@ impl ResourceServerBuilder {
             return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
         }
         let fetch = self.default_fetch()?;
-        let defaults = Defaults { audience: &self.identifier, fetch, clock: &self.clock };
+        let observers = Observers::new(self.observers);
+        let defaults =
+            Defaults { audience: &self.identifier, fetch, clock: &self.clock, observers: &observers };
         let mut issuers = Vec::new();
         for (index, issuer) in self.issuers.into_iter().enumerate() {
             let issuer = issuer.resolve(&defaults).map_err(|error| error.at(&format!("issuer[{index}]")))?;
@@ -242,12 +259,17 @@ impl ResourceServerBuilder {
         let by_iss = index(&issuers)?;
         let metadata_url =
             metadata::url_of(&self.identifier).filter(|_| self.serves_metadata).map(Into::into);
-        let identity = Arc::new(ServerIdentity { identifier: self.identifier.into(), metadata_url });
+        let identity = Arc::new(ServerIdentity {
+            identifier: self.identifier.into(),
+            metadata_url,
+            warnings: Warnings::new(self.clock.instant()),
+            clock: self.clock,
+            observers,
+        });
         Ok(ResourceServer(Arc::new(Inner {
             identity,
             issuers,
             by_iss,
-            clock: self.clock,
             metadata_members: self.metadata,
             scopes: Mutex::default(),
         })))

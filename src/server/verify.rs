@@ -1,10 +1,12 @@
 //! The straight line: from the text of a token to a [`Token`], or to the reason why not.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::issuer::TrustedIssuer;
+use crate::event::Event;
+use crate::identity::ServerIdentity;
 use crate::jose::{Claims, Compact, HeaderAlgorithm, KeySet, Keys, TokenError, Validity};
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
@@ -21,7 +23,16 @@ pub(crate) enum Stop {
 }
 
 /// Fetches that the answer depends on.
-pub(crate) struct Pending(Vec<Flight>);
+pub(crate) struct Pending {
+    flights: Vec<Flight>,
+    server: Arc<ServerIdentity>,
+}
+
+/// A request that waits. Dropped at the end, however it ends.
+struct Waiting {
+    server: Arc<ServerIdentity>,
+    since: Instant,
+}
 
 /// Which issuers may be considered.
 #[derive(Debug, Clone)]
@@ -64,9 +75,10 @@ impl Inner {
             return Err(TokenError::Algorithm.into());
         }
         let iss = claims.issuer()?;
-        let now = self.clock.now().into();
+        let now = self.identity.clock.now().into();
         let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
-        let (issuer, accepted) = accept(&candidates, &token, &claims, now, waited)?;
+        let (issuer, accepted) = accept(&candidates, &token, &claims, now, waited)
+            .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
         let Accepted { audience, identity, validity } = accepted;
         drop(claims);
         Ok(Token::verified(
@@ -101,7 +113,7 @@ fn accept<'a>(
     claims: &Claims<'_>,
     now: Timestamp,
     waited: Option<Ended>,
-) -> Result<(&'a TrustedIssuer, Accepted), Stop> {
+) -> Result<(&'a TrustedIssuer, Accepted), Refusal> {
     loop {
         let mut refusal = Refusal { fault: None, unavailable: None, flights: Vec::new() };
         let mut misses = Vec::new();
@@ -128,7 +140,7 @@ fn accept<'a>(
             }
         }
         if !newer {
-            return Err(refusal.into());
+            return Err(refusal);
         }
     }
 }
@@ -153,17 +165,22 @@ impl Refusal {
     fn wait(&mut self, flight: Flight, waited: Option<Ended>) {
         if waited.is_none() { self.flights.push(flight) } else { self.unavailable(BACKOFF_MIN) }
     }
-}
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        if !refusal.flights.is_empty() {
-            return Self::Pending(Pending(refusal.flights));
+    fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
+        if !self.flights.is_empty() {
+            return Stop::Pending(Pending { flights: self.flights, server: server.clone() });
         }
         // As long as one of them might have accepted it, nobody can say that the token is bad.
-        let fault = refusal.fault.unwrap_or(TokenError::Issuer);
-        Self::Refused(refusal.unavailable.map_or_else(|| fault.into(), Rejection::unavailable))
+        let fault = self.fault.unwrap_or(TokenError::Issuer);
+        let rejection = self.unavailable.map_or_else(|| fault.into(), Rejection::unavailable);
+        Stop::Refused(rejection.with_issuer(issuer.map(|issuer| issuer.identity.clone())))
     }
+}
+
+/// The one who was asked; of several nobody in particular has refused.
+fn only<'a>(mut issuers: impl Iterator<Item = &'a TrustedIssuer>) -> Option<&'a TrustedIssuer> {
+    let first = issuers.next()?;
+    issuers.next().is_none().then_some(first)
 }
 
 impl TrustedIssuer {
@@ -209,14 +226,29 @@ impl From<TokenError> for Failure<'_> {
 impl Pending {
     /// Waits until every fetch has ended, each within its own limit; one that failed counts for all.
     pub(crate) async fn ended(self) -> Ended {
+        let _waiting = Waiting::begin(self.server);
         let mut all = Ended::Loaded;
-        for flight in self.0 {
+        for flight in self.flights {
             let ended = flight.ended().await;
             if ended != Ended::Loaded {
                 all = ended;
             }
         }
         all
+    }
+}
+
+impl Waiting {
+    fn begin(server: Arc<ServerIdentity>) -> Self {
+        server.observers.tell(&Event::Waiting);
+        Self { since: server.clock.instant(), server }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let took = self.server.clock.instant().saturating_duration_since(self.since);
+        self.server.observers.tell(&Event::Waited { took });
     }
 }
 

@@ -81,10 +81,10 @@ impl AuthorizationServer {
                     Err(error) => error.respond(),
                 }
             }
-            (&Method::GET | &Method::HEAD, path) => match self.idp.document(path) {
-                Some(document) => respond(StatusCode::OK, &document),
-                None => respond(StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#),
-            },
+            (&Method::GET | &Method::HEAD, path) => {
+                let (status, document) = self.idp.answer(path).await;
+                respond(status, &document)
+            }
             (_, "/token") => respond(StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"invalid_request"}"#),
             _ => respond(StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#),
         }

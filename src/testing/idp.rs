@@ -3,15 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::key::SigningKey;
 use super::token::TokenBuilder;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse};
 use crate::jose::Algorithm;
-use crate::server::{Issuer, ResourceServer};
+use crate::keys::Keys;
+use crate::server::{Issuer, ResourceServer, Trusted};
 use crate::time::{Clock, SystemClock};
+use crate::token::Token;
 
 /// An identity provider. Clones are the same one.
 ///
@@ -110,6 +113,51 @@ impl Idp {
         self.token_with(key.expect("a key of this algorithm"), audience)
     }
 
+    /// Puts a token and its verdict into a request, for a test of a handler alone: as if a layer had let it pass. The
+    /// token is really signed and really verified, by a server of its own, without a socket.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, routing::get};
+    /// use http::Request;
+    /// use tower::ServiceExt;
+    /// use tower_bearer::{Token, testing::Idp};
+    ///
+    /// async fn hello(token: Token) -> String {
+    ///     format!("hello {}", token.client_id().unwrap_or("-"))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let idp = Idp::new("https://id.example.com");
+    /// let mut request = Request::get("/").body(Body::empty()).unwrap();
+    /// idp.authorize(&mut request, &idp.token("https://api.example.com").client("robot"));
+    ///
+    /// let handler: Router = Router::new().route("/", get(hello)); // no layer
+    /// assert_eq!(handler.oneshot(request).await.unwrap().status(), 200);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the token would be refused: the text says why.
+    #[track_caller]
+    pub fn authorize<B>(&self, request: &mut Request<B>, token: &TokenBuilder) -> Token {
+        let raw = token.sign();
+        let audience = token.audience().expect("a token with an audience");
+        let server = ResourceServer::builder(audience)
+            .issuer(Issuer::new(&*self.issuer).keys(Keys::jwks(self.jwks())))
+            .clock(self.clock.clone())
+            .build()
+            .expect("a resource server");
+        let token = match server.0.verify(&raw, &Trusted::All, None) {
+            Ok(token) => token,
+            Err(stop) => panic!("the token would be refused: {}", stop.into_rejection()),
+        };
+        let mut value = HeaderValue::try_from(format!("Bearer {raw}")).expect("a token");
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+        request.extensions_mut().insert(token.clone());
+        token
+    }
+
     fn token_with(&self, key: SigningKey, audience: &str) -> TokenBuilder {
         TokenBuilder::new(key, self.clock.now(), &self.issuer, audience)
     }
@@ -137,7 +185,7 @@ impl Idp {
         });
     }
 
-    /// Cannot be reached from now on.
+    /// Cannot be reached from now on; over a socket it answers 503.
     pub fn go_down(&self) {
         self.state().outage = Some(Outage::Unreachable);
     }
@@ -197,8 +245,27 @@ impl Idp {
         })
     }
 
+    /// The answer to a GET of one of its documents over a socket, with the outage that was asked for.
+    pub(super) async fn answer(&self, path: &str) -> (StatusCode, String) {
+        let outage = {
+            let mut state = self.state();
+            state.fetched.push(format!("{}{path}", self.issuer));
+            state.outage.clone()
+        };
+        match outage {
+            Some(Outage::Unreachable) => return (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+            Some(Outage::Status(status)) => return (status, String::new()),
+            Some(Outage::Hangs(pause)) => tokio::time::sleep(pause).await,
+            None => {}
+        }
+        match self.document(path) {
+            Some(document) => (StatusCode::OK, document),
+            None => (StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#.to_owned()),
+        }
+    }
+
     /// The answer to a GET of one of its documents.
-    pub(super) fn document(&self, path: &str) -> Option<String> {
+    fn document(&self, path: &str) -> Option<String> {
         match path {
             "/jwks" => Some(self.jwks()),
             "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server" => {

@@ -1,7 +1,7 @@
 //! For tests and demonstrations: an identity provider whose tokens are really signed and really verified.
 //!
 //! Nothing here weakens a check. [`Idp`] signs tokens of any shape and publishes its keys in memory;
-//! [`AuthorizationServer`] hands tokens out over HTTP by the client credentials grant; [`ManualClock`] is a time that
+//! [`AuthorizationServer`] hands tokens out over HTTP by the client credentials grant, on a [`Loopback`] port or elsewhere; [`ManualClock`] is a time that
 //! a test sets. Signatures are made by another implementation than the one that verifies them.
 //!
 //! ```
@@ -24,6 +24,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a fault in a test kit should stop the test, as far from production as it is"
 )]
 
@@ -31,6 +32,7 @@ mod authorization_server;
 mod clock;
 mod idp;
 mod key;
+mod loopback;
 #[cfg_attr(feature = "aws-lc-rs", path = "sign_rust_crypto.rs")]
 #[cfg_attr(not(feature = "aws-lc-rs"), path = "sign_aws_lc_rs.rs")]
 mod sign;
@@ -39,6 +41,7 @@ mod token;
 pub use authorization_server::AuthorizationServer;
 pub use clock::ManualClock;
 pub use idp::Idp;
+pub use loopback::{Loopback, Serving};
 pub use token::TokenBuilder;
 
 /// `length` random bytes as hexadecimal digits, from the operating system: for a secret that is new at each start.

@@ -101,6 +101,12 @@ impl TokenBuilder {
         format!("{input}.{}", encode(tag))
     }
 
+    /// The first audience that it names.
+    pub(super) fn audience(&self) -> Option<&str> {
+        let aud = self.claims.get("aud")?;
+        aud.as_str().or_else(|| aud.as_array()?.first()?.as_str())
+    }
+
     /// The header as it will be signed.
     #[must_use]
     pub fn header_json(&self) -> String {

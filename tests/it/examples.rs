@@ -26,3 +26,12 @@ fn grpc() {
 fn hyper() {
     prints("hyper", "no token: 401 Unauthorized \na token: 200 OK hello robot\n");
 }
+
+#[test]
+fn long() {
+    prints(
+        "long",
+        "server-sent events: some ticks, then \"event: expired\"\n\
+         gRPC: some messages, then Unauthenticated, the access token expired\n",
+    );
+}

@@ -17,7 +17,9 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower::Layer;
-use tower_bearer::{MethodAccess, ProblemJson, RejectionKind, Token, all_of};
+use tower_bearer::{
+    Clock, ConfigErrorKind, MethodAccess, ProblemJson, RejectionKind, Token, TokenError, all_of,
+};
 
 use crate::support::{World, challenge, seconds, send};
 
@@ -36,6 +38,9 @@ impl Health for Probe {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let token = request.extensions().get::<Token>().cloned();
+        if request.get_ref().service == "needs a token" {
+            Token::from_extensions(request.extensions())?;
+        }
         if request.get_ref().service == "strict" {
             token.as_ref().expect("a token").require(&all_of(["strict"]))?;
         }
@@ -60,7 +65,11 @@ async fn listen() -> (TcpListenerStream, String) {
 /// A server with the layer around all of it.
 async fn serve(world: &World, rules: MethodAccess) -> HealthClient<Channel> {
     let (incoming, url) = listen().await;
-    let server = Server::builder().layer(world.auth().methods(rules)).add_service(HealthServer::new(Probe));
+    let server = Server::builder()
+        // The default is hyper's 16 KiB for all headers: a token that is too long would not reach us.
+        .http2_max_header_list_size(64 * 1024)
+        .layer(world.auth().methods(rules))
+        .add_service(HealthServer::new(Probe));
     tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
     client(url).await
 }
@@ -114,6 +123,97 @@ async fn every_refusal_of_the_table_beside_the_token_unharmed() {
         assert_eq!(challenge.contains("error="), named.is_some(), "{name}: {challenge}");
         assert!(named.is_none_or(|named| challenge.contains(&named)), "{name}: {challenge}");
     }
+}
+
+/// Every fault of a token, in the words of the table.
+#[tokio::test]
+async fn every_fault_of_a_token_is_unauthenticated_with_its_reason() {
+    let world = World::with(|issuer| issuer.profile(tower_bearer::Profile::default().require(["tenant"])));
+    let mut client = serve(&world, MethodAccess::authenticated()).await;
+    let good = world.token().claim("tenant", "blue");
+    let forger = tower_bearer::testing::Idp::new(crate::support::ISSUER).clock(world.clock.clone());
+    let now = world.clock.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let mut seen = Vec::new();
+    for (expected, token) in [
+        (TokenError::TooLong, "a".repeat(16 * 1024 - 1) + ".."),
+        (TokenError::Structure, "junk".to_owned()),
+        (TokenError::Algorithm, good.clone().header("alg", "none").sign()),
+        (TokenError::Issuer, good.clone().claim("iss", "https://other.example").sign()),
+        (TokenError::Type, good.clone().header("typ", "logout+jwt").sign()),
+        (TokenError::Critical, good.clone().header("crit", vec!["exp"]).sign()),
+        (TokenError::Audience, good.clone().claim("aud", "https://other.example").sign()),
+        (TokenError::Time, good.clone().without_claim("exp").sign()),
+        (TokenError::Expired, good.clone().claim("exp", 1).sign()),
+        (TokenError::NotYetValid, good.clone().claim("nbf", now + 3600).sign()),
+        (TokenError::UnknownKey, good.clone().header("kid", "unknown").sign()),
+        (TokenError::Signature, {
+            let (kid, token) = (good.header_json(), forger.token(crate::support::API));
+            let header: serde_json::Value = serde_json::from_str(&kid).unwrap();
+            token.claim("tenant", "blue").header("kid", header["kid"].clone()).sign()
+        }),
+        (TokenError::MissingClaim, good.clone().without_claim("tenant").sign()),
+        (TokenError::ClaimType, good.clone().claim("client_id", 7).sign()),
+        (TokenError::Confirmation, good.clone().claim("cnf", serde_json::json!({"jkt": "x"})).sign()),
+    ] {
+        client.check(check(&[&bearer(&good.sign())])).await.expect("the same token, unharmed");
+        let status = client.check(check(&[&bearer(&token)])).await.unwrap_err();
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::Unauthenticated, expected.description()),
+            "{expected:?}"
+        );
+        let challenge = status.metadata().get("www-authenticate").unwrap().to_str().unwrap();
+        assert!(challenge.contains("error=\"invalid_token\""), "{expected:?}: {challenge}");
+        seen.push(expected);
+    }
+    assert!(seen.is_sorted(), "in the order in which they are looked for");
+}
+
+/// A method that takes a token where no layer ran: a fault of ours, in gRPC's own code, and no challenge.
+#[tokio::test]
+async fn a_method_without_its_layer_is_internal() {
+    let world = World::new();
+    let needs = || HealthCheckRequest { service: "needs a token".to_owned() };
+    let good = bearer(&world.token().sign());
+    let mut protected = serve(&world, MethodAccess::authenticated()).await;
+    protected.check(call(needs(), &[&good])).await.expect("the same call, under the layer");
+    let (incoming, url) = listen().await;
+    let server = Server::builder().add_service(HealthServer::new(Probe));
+    tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
+    let status = client(url).await.check(call(needs(), &[&good])).await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert_eq!(status.message(), "no BearerAuthLayer around this handler");
+    assert!(status.metadata().get("www-authenticate").is_none());
+}
+
+/// Names in rules are checked against the services' descriptors.
+#[test]
+fn names_that_no_service_has_are_found_by_reflection() {
+    let health = tonic_health::pb::FILE_DESCRIPTOR_SET;
+    let rules = || MethodAccess::deny().method(CHECK, ["a"]);
+    assert!(rules().known_in([health]).is_ok());
+    assert!(rules().service_rule("grpc.health.v1.Health", all_of(["b"])).known_in([health]).is_ok());
+    let watch = MethodAccess::deny().method_of::<HealthServer<Probe>>("Watch", ["a"]);
+    assert!(watch.known_in([health]).is_ok());
+    for (rules, expected) in [
+        (
+            MethodAccess::deny().method("/grpc.health.v1.Health/Chekc", ["a"]),
+            "there is no method \"/grpc.health.v1.Health/Chekc\"; write one of Check, ",
+        ),
+        (MethodAccess::deny().public("/grpc.health.v1.Health/check"), "there is no method"),
+        (
+            rules().method("/grpc.health.v2.Health/Check", ["a"]),
+            "there is no service \"grpc.health.v2.Health\"; write one of grpc.health.v1.Health",
+        ),
+        (rules().service_rule("Health", all_of(["a"])), "there is no service \"Health\""),
+        (MethodAccess::deny().method_of::<HealthServer<Probe>>("Chek", ["a"]), "there is no method"),
+    ] {
+        let error = rules.known_in([health]).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Method, "methods"));
+    }
+    assert!(rules().known_in([]).is_err(), "nothing is known");
+    assert!(rules().known_in([&b"\xff\xff"[..]]).is_err(), "not a descriptor");
 }
 
 #[tokio::test]

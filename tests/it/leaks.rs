@@ -49,7 +49,7 @@ impl<S: tracing::Subscriber> Layer<S> for Captured {
 }
 
 /// Runs with everything captured that this thread logs.
-fn captured(run: impl AsyncFnOnce()) -> String {
+pub(crate) fn captured(run: impl AsyncFnOnce()) -> String {
     let captured = Captured::default();
     let subscriber = Registry::default().with(captured.clone());
     tracing::subscriber::with_default(subscriber, || crate::support::block_on(run()));

@@ -92,6 +92,7 @@ fn the_manual_gives_every_default_its_value() {
         ("FETCH_TIMEOUT", seconds(d::FETCH_TIMEOUT)),
         ("MAX_RESPONSE_LENGTH", count(d::MAX_RESPONSE_LENGTH)),
         ("METADATA_MAX_AGE", d::METADATA_MAX_AGE),
+        ("WARN_INTERVAL", seconds(d::WARN_INTERVAL)),
     ];
     for (name, value) in constants {
         let row = format!("//! | [`{name}`] | {value} | ");

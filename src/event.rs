@@ -1,0 +1,219 @@
+//! [`Event`] and [`Observer`]: what happens, told in closed sets of labels.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::fetch::FetchErrorKind;
+use crate::jose::TokenError;
+
+/// At most one refusal for a fault of ours is logged as a warning in this time; the others are logged as the client's
+/// are, at debug level.
+pub const WARN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// No `Authorization` header, or one with another scheme.
+    NoCredentials,
+    /// Something that cannot be credentials: two headers, two tokens, a byte that no token has.
+    MalformedRequest,
+    /// A token that is not acceptable; [`Rejection::token_error`](crate::Rejection::token_error) says why.
+    InvalidToken,
+    /// A good token that may not do this.
+    InsufficientScope,
+    /// The keys to verify with cannot be had. The client did nothing wrong.
+    Unavailable,
+    /// An extractor ran where no layer did. A fault of the program.
+    Wiring,
+}
+
+impl RejectionKind {
+    /// A label for logs and metrics, such as `insufficient_scope`. Labels do not change.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoCredentials => "no_credentials",
+            Self::MalformedRequest => "malformed_request",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::Unavailable => "unavailable",
+            Self::Wiring => "wiring",
+        }
+    }
+
+    /// Whether the fault is ours and not the client's.
+    #[must_use]
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Wiring)
+    }
+}
+
+/// Something that happened, for an [`Observer`].
+///
+/// What it says is from closed sets, or from our configuration, or a number: it is fit for metric labels, and nothing in
+/// it was chosen by a client.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A token was verified and met the rule. An inner layer that takes over the verdict of an outer one does not say
+    /// so again.
+    #[non_exhaustive]
+    Accepted {
+        /// The issuer's [name](crate::Issuer::name).
+        issuer: &'a str,
+    },
+    /// A request was refused.
+    #[non_exhaustive]
+    Refused {
+        /// Why.
+        kind: RejectionKind,
+        /// What is wrong with the token, for an [`InvalidToken`](RejectionKind::InvalidToken).
+        token_error: Option<TokenError>,
+        /// The name of the issuer, where the token names one that is trusted. Of an invalid token that is a claim and no
+        /// proof.
+        issuer: Option<&'a str>,
+    },
+    /// A request begins to wait for keys.
+    Waiting,
+    /// A request has stopped waiting, because the keys are there, or will not be, or the client has gone. There is one for
+    /// each [`Waiting`](Self::Waiting).
+    #[non_exhaustive]
+    Waited {
+        /// How long it waited.
+        took: Duration,
+    },
+    /// Keys were fetched.
+    #[non_exhaustive]
+    KeysFetched {
+        /// The issuer's name.
+        issuer: &'a str,
+        /// How many keys are in use now.
+        keys: usize,
+        /// How many were published that cannot be used.
+        left_out: usize,
+        /// How long discovery and the fetch took.
+        took: Duration,
+    },
+    /// Keys could not be fetched.
+    #[non_exhaustive]
+    FetchFailed {
+        /// The issuer's name.
+        issuer: &'a str,
+        /// Why.
+        kind: FetchErrorKind,
+        /// How long it took to fail.
+        took: Duration,
+    },
+}
+
+/// Is told what happens, for metrics and alarms. Give it to
+/// [`ResourceServerBuilder::observer`](crate::ResourceServerBuilder::observer).
+///
+/// It is called on the path of each request, so it should count and return. Closures `Fn(&Event<'_>)` are observers.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use tower_bearer::{Event, Issuer, ResourceServer};
+///
+/// let refused = Arc::new(AtomicU64::new(0));
+/// let counter = refused.clone();
+/// let api = ResourceServer::builder("https://api.example.com")
+///     .issuer(Issuer::new("https://id.example.com"))
+///     .observer(move |event: &Event<'_>| {
+///         if matches!(event, Event::Refused { .. }) {
+///             counter.fetch_add(1, Ordering::Relaxed);
+///         }
+///     })
+/// #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))
+///     .build()?;
+/// # let _ = api;
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened.
+    fn observe(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observer for F {
+    fn observe(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// Everybody who is told.
+#[derive(Clone, Default)]
+pub(crate) struct Observers(Arc<Vec<Box<dyn Observer>>>);
+
+impl Observers {
+    pub(crate) fn new(observers: Vec<Box<dyn Observer>>) -> Self {
+        Self(Arc::new(observers))
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        for observer in &*self.0 {
+            observer.observe(event);
+        }
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Observers({})", self.0.len())
+    }
+}
+
+/// Lets one warning pass in each [`WARN_INTERVAL`]: an outage of ours under load would otherwise fill the disk as well.
+#[derive(Debug)]
+pub(crate) struct Warnings {
+    start: Instant,
+    /// Milliseconds after `start`.
+    next: AtomicU64,
+    held_back: AtomicU64,
+}
+
+impl Warnings {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { start: now, next: AtomicU64::new(0), held_back: AtomicU64::new(0) }
+    }
+
+    /// Whether to warn now and, if so, how many were held back since the last time.
+    pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
+        let since_start = now.saturating_duration_since(self.start);
+        let now = millis(since_start);
+        let next = self.next.load(Ordering::Relaxed);
+        let after = millis(since_start.saturating_add(WARN_INTERVAL));
+        let mine = now >= next
+            && self.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if mine {
+            Some(self.held_back.swap(0, Ordering::Relaxed))
+        } else {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_warning_in_each_interval_and_the_rest_are_counted() {
+        let start = Instant::now();
+        let warnings = Warnings::new(start);
+        assert_eq!(warnings.pass(start), Some(0));
+        assert_eq!(warnings.pass(start), None);
+        assert_eq!(warnings.pass(start + WARN_INTERVAL / 2), None);
+        assert_eq!(warnings.pass(start + WARN_INTERVAL), Some(2));
+        assert_eq!(warnings.pass(start + WARN_INTERVAL), None);
+        assert_eq!(warnings.pass(start + WARN_INTERVAL * 3), Some(1));
+    }
+}

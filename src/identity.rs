@@ -1,0 +1,34 @@
+//! Who we are, and whom we trust, as tokens and refusals remember it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::{Observers, Warnings};
+use crate::time::Clock;
+
+/// Which resource server verified a token. Compared by address: two servers with one identifier are two servers.
+pub(crate) struct ServerIdentity {
+    pub(crate) identifier: Box<str>,
+    /// Where clients find our metadata (RFC 9728), for challenges.
+    pub(crate) metadata_url: Option<Arc<str>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observers: Observers,
+    pub(crate) warnings: Warnings,
+}
+
+/// An issuer as it is configured.
+#[derive(Debug)]
+pub(crate) struct IssuerIdentity {
+    /// Our label.
+    pub(crate) name: Box<str>,
+    /// What its tokens say; `None` where they say nothing.
+    pub(crate) iss: Option<Box<str>>,
+    /// How far its clock and ours may differ.
+    pub(crate) leeway: Duration,
+}
+
+impl std::fmt::Debug for ServerIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerIdentity").field("identifier", &self.identifier).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! [`Metrics`]: an [`Observer`] for the `metrics` facade.
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::event::{Event, Observer};
+
+/// Counts what happens with the [`metrics`](https://docs.rs/metrics) facade, for Prometheus and others.
+///
+/// | name | kind | labels | what it counts |
+/// |---|---|---|---|
+/// | `tower_bearer_accepted_total` | counter | `issuer` | requests with a token that was verified and met the rule |
+/// | `tower_bearer_refused_total` | counter | `kind`, `reason`, `issuer` | refusals; `reason` is [`TokenError::name`](crate::TokenError::name) or empty, `issuer` is empty if the token names none that is trusted |
+/// | `tower_bearer_waiting` | gauge | | requests that wait for keys |
+/// | `tower_bearer_wait_seconds` | histogram | | how long they waited |
+/// | `tower_bearer_key_fetches_total` | counter | `issuer`, `outcome` | fetches of keys; `outcome` is `ok` or [`FetchErrorKind::name`](crate::FetchErrorKind::name) |
+/// | `tower_bearer_key_fetch_seconds` | histogram | `issuer` | how long they took, discovery included |
+/// | `tower_bearer_keys` | gauge | `issuer` | keys in use |
+/// | `tower_bearer_keys_left_out` | gauge | `issuer` | published keys that cannot be used |
+///
+/// Every label is from a closed set or from our configuration: nobody can make up series.
+///
+/// Install a recorder first; with none, nothing is counted. An alarm is best set on `tower_bearer_refused_total` with
+/// `kind="unavailable"`, and on fetches whose `outcome` is not `ok`.
+///
+/// ```
+/// use tower_bearer::{Issuer, Metrics, ResourceServer};
+///
+/// let api = ResourceServer::builder("https://api.example.com")
+///     .issuer(Issuer::new("https://id.example.com"))
+///     .observer(Metrics::new())
+/// #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))
+///     .build()?;
+/// # let _ = api;
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Metrics;
+
+impl Metrics {
+    /// Describes the metrics to the recorder that is installed.
+    #[must_use]
+    pub fn new() -> Self {
+        describe_counter!(ACCEPTED, "Requests with a token that was verified and met the rule");
+        describe_counter!(REFUSED, "Requests that were refused");
+        describe_gauge!(WAITING, "Requests that wait for keys");
+        describe_histogram!(WAIT, metrics::Unit::Seconds, "How long requests waited for keys");
+        describe_counter!(FETCHES, "Fetches of keys");
+        describe_histogram!(FETCH, metrics::Unit::Seconds, "How long fetches of keys took");
+        describe_gauge!(KEYS, "Keys in use");
+        describe_gauge!(LEFT_OUT, "Published keys that cannot be used");
+        Self
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, event: &Event<'_>) {
+        match *event {
+            Event::Accepted { issuer } => counter!(ACCEPTED, "issuer" => issuer.to_owned()).increment(1),
+            Event::Refused { kind, token_error, issuer } => {
+                let reason = token_error.map_or("", |error| error.name());
+                let issuer = issuer.unwrap_or_default().to_owned();
+                counter!(REFUSED, "kind" => kind.name(), "reason" => reason, "issuer" => issuer).increment(1);
+            }
+            Event::Waiting => gauge!(WAITING).increment(1),
+            Event::Waited { took } => {
+                gauge!(WAITING).decrement(1);
+                histogram!(WAIT).record(took);
+            }
+            Event::KeysFetched { issuer, keys, left_out, took } => {
+                let issuer = issuer.to_owned();
+                counter!(FETCHES, "issuer" => issuer.clone(), "outcome" => "ok").increment(1);
+                histogram!(FETCH, "issuer" => issuer.clone()).record(took);
+                gauge!(KEYS, "issuer" => issuer.clone()).set(count(keys));
+                gauge!(LEFT_OUT, "issuer" => issuer).set(count(left_out));
+            }
+            Event::FetchFailed { issuer, kind, took } => {
+                let issuer = issuer.to_owned();
+                counter!(FETCHES, "issuer" => issuer.clone(), "outcome" => kind.name()).increment(1);
+                histogram!(FETCH, "issuer" => issuer).record(took);
+            }
+        }
+    }
+}
+
+/// At most [`MAX_KEYS`](crate::manual::defaults::MAX_KEYS) are in use; how many a lying issuer publishes is its affair.
+fn count(keys: usize) -> u32 {
+    u32::try_from(keys).unwrap_or(u32::MAX)
+}
+
+const ACCEPTED: &str = "tower_bearer_accepted_total";
+const REFUSED: &str = "tower_bearer_refused_total";
+const WAITING: &str = "tower_bearer_waiting";
+const WAIT: &str = "tower_bearer_wait_seconds";
+const FETCHES: &str = "tower_bearer_key_fetches_total";
+const FETCH: &str = "tower_bearer_key_fetch_seconds";
+const KEYS: &str = "tower_bearer_keys";
+const LEFT_OUT: &str = "tower_bearer_keys_left_out";
