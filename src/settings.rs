@@ -30,6 +30,27 @@
 //!
 //! Every mistake is a [`ConfigError`] in one line that names the field's path and says what to write instead. The
 //! README lists all fields.
+//!
+//! # Test a settings file
+//!
+//! [`Settings::builder`] takes the file as it is deployed and lets a test serve its issuers' keys and set the time:
+//!
+//! ```
+//! use tower_bearer::settings::Settings;
+//! use tower_bearer::testing::{Idp, ManualClock};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), tower_bearer::ConfigError> {
+//! # let text = "resource = \"https://api.example.com\"\n[[issuer]]\niss = \"https://id.example.com\"";
+//! let settings = Settings::from_toml(text)?; // or Settings::read("settings.toml")
+//! let clock = ManualClock::new();
+//! let idp = Idp::new("https://id.example.com").clock(clock.clone());
+//! let api = settings.builder()?.fetch(idp.clone()).clock(clock).build()?;
+//!
+//! assert!(api.verify(&idp.token("https://api.example.com").sign()).await.is_ok());
+//! # Ok(()) }
+//! ```
+//!
+//! The `Idp` has the `iss` of the file, and serves discovery and `{iss}/jwks`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,7 +64,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::jose::{Algorithm, HmacAlgorithm};
 use crate::keys::Keys;
 use crate::scope::Scope;
-use crate::server::{Issuer, ResourceServer};
+use crate::server::{Issuer, ResourceServer, ResourceServerBuilder};
 
 /// A settings file.
 #[derive(Debug, Clone, Deserialize)]
@@ -157,13 +178,7 @@ impl Settings {
     /// # Errors
     /// For whatever would not work.
     pub fn resource_server(&self) -> Result<ResourceServer, ConfigError> {
-        let mut server = ResourceServer::builder(&self.resource);
-        for (index, issuer) in self.issuer.iter().enumerate() {
-            let issuer =
-                issuer.read(&self.directory).map_err(|error| error.at(&format!("issuer[{index}]")))?;
-            server = server.issuer(issuer);
-        }
-        server.build().map_err(|error| {
+        self.builder()?.build().map_err(|error| {
             let faulty =
                 (0..).zip(&self.issuer).find(|(i, _)| error.path().starts_with(&format!("issuer[{i}]")));
             match faulty {
@@ -171,6 +186,22 @@ impl Settings {
                 None => error,
             }
         })
+    }
+
+    /// The same before it is built, for what a file does not say: another [`Fetch`](crate::Fetch), which then serves every
+    /// issuer without a `ca_file`, a clock, more metadata.
+    ///
+    /// # Errors
+    /// For whatever would not work in a field. What only shows in the whole is an error of
+    /// [`build`](ResourceServerBuilder::build), which calls every key source `keys`.
+    pub fn builder(&self) -> Result<ResourceServerBuilder, ConfigError> {
+        let mut server = ResourceServer::builder(&self.resource);
+        for (index, issuer) in self.issuer.iter().enumerate() {
+            let issuer =
+                issuer.read(&self.directory).map_err(|error| error.at(&format!("issuer[{index}]")))?;
+            server = server.issuer(issuer);
+        }
+        Ok(server)
     }
 
     /// Every `[[route]]`.

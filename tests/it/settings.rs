@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tower_bearer::settings::{Access, Settings};
-use tower_bearer::testing::Idp;
+use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{Algorithm, ConfigErrorKind, HmacAlgorithm, TokenError};
 
 use crate::keys::public_pem;
-use crate::support::{API, ISSUER, block_on};
+use crate::support::{API, ISSUER, block_on, seconds};
 
 /// A folder of its own for each test, gone at its end.
 pub(crate) struct Folder(PathBuf);
@@ -137,6 +137,43 @@ fn a_shared_secret_is_raw_bytes_without_one_last_newline() {
     let verify = |algorithm| block_on(api.verify(&idp.token(API).sign_hmac(algorithm, &[b'x'; 64])));
     assert!(verify(HmacAlgorithm::HS512).is_ok());
     assert_eq!(verify(HmacAlgorithm::HS384).unwrap_err().token_error(), Some(TokenError::Algorithm));
+}
+
+/// The deployed file with a test's keys and clock.
+#[test]
+fn a_builder_takes_what_a_file_does_not_say() {
+    let clock = ManualClock::new();
+    let idp = Idp::new(ISSUER).clock(clock.clone());
+    let settings = Settings::from_toml(&format!(
+        "resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\nleeway = \"0s\"\naudience = [\"orders\"]\n\
+         [[issuer]]\nname = \"shop\"\njwks = \"{ISSUER}/jwks\"\n"
+    ))
+    .unwrap();
+    let api = settings.builder().unwrap().fetch(idp.clone()).clock(clock.clone()).build().unwrap();
+    let verify = |token: &str| block_on(api.verify(token)).map_err(|why| why.token_error());
+    let token = idp.token("orders").expires_in(seconds(600)).sign();
+    assert_eq!(verify(&token).unwrap().issuer(), ISSUER);
+    let shop = idp.token(API).without_claim("iss").sign();
+    assert_eq!(verify(&shop).unwrap().issuer(), "shop");
+    assert_eq!(idp.jwks_fetches(), 2, "one for each issuer");
+    // All that the file says holds.
+    assert_eq!(verify(&idp.token(API).sign()).unwrap_err(), Some(TokenError::Audience));
+    clock.advance(seconds(600));
+    assert_eq!(verify(&token).unwrap_err(), Some(TokenError::Expired), "without leeway");
+    assert!(verify(&shop).is_ok(), "with the default leeway");
+}
+
+#[test]
+fn a_builder_reports_faults_of_fields_by_their_paths() {
+    let builder = |rest: &str| {
+        let text = format!("resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\n{rest}");
+        Settings::from_toml(&text).unwrap().builder()
+    };
+    assert!(builder("leeway = \"300s\"").unwrap().fetch(Idp::new(ISSUER)).build().is_ok());
+    assert_eq!(builder("leeway = \"fast\"").unwrap_err().path(), "issuer[0].leeway");
+    assert_eq!(builder("jwks_file = \"absent\"").unwrap_err().path(), "issuer[0].jwks_file");
+    let late = builder("leeway = \"301s\"").unwrap().fetch(Idp::new(ISSUER)).build();
+    assert_eq!(late.unwrap_err().path(), "issuer[0].leeway");
 }
 
 /// Each mistake beside the path that it is reported at and a word of the advice.
