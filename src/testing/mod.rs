@@ -3,6 +3,7 @@
 //! Nothing here weakens a check. [`Idp`] signs tokens of any shape and publishes its keys in memory;
 //! [`AuthorizationServer`] hands tokens out over HTTP by the client credentials grant, on a [`Loopback`] port or elsewhere; [`ManualClock`] is a time that
 //! a test sets. Signatures are made by another implementation than the one that verifies them.
+//! [`HostileTokens`] are what an attacker would send, to be tried on a service's own settings in one call.
 //!
 //! ```
 //! use std::time::Duration;
@@ -30,6 +31,7 @@
 
 mod authorization_server;
 mod clock;
+mod hostile;
 mod idp;
 mod key;
 mod loopback;
@@ -40,6 +42,7 @@ mod token;
 
 pub use authorization_server::AuthorizationServer;
 pub use clock::ManualClock;
+pub use hostile::{HostileToken, HostileTokens, NotRefused};
 pub use idp::Idp;
 pub use loopback::{Loopback, Serving};
 pub use token::TokenBuilder;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::key::{SigningKey, encode};
 use super::{random_hex, sign};
-use crate::jose::HmacAlgorithm;
+use crate::jose::{Algorithm, HmacAlgorithm};
 
 /// A token to be signed by an [`Idp`](super::Idp). It starts as RFC 9068 has it, for a client called `client`, and
 /// lives for ten minutes.
@@ -14,6 +14,8 @@ use crate::jose::HmacAlgorithm;
 #[must_use]
 pub struct TokenBuilder {
     key: SigningKey,
+    /// Signs instead of the key.
+    secret: Option<(HmacAlgorithm, Vec<u8>)>,
     now: SystemTime,
     header: Map<String, Value>,
     claims: Map<String, Value>,
@@ -26,7 +28,7 @@ impl TokenBuilder {
             ("typ".to_owned(), "at+jwt".into()),
             ("kid".to_owned(), key.kid.clone().into()),
         ]);
-        let builder = Self { key, now, header, claims: Map::new() };
+        let builder = Self { key, secret: None, now, header, claims: Map::new() };
         let issued = seconds(now);
         builder
             .claim("iss", issuer)
@@ -87,18 +89,58 @@ impl TokenBuilder {
     /// Signs any two texts, JSON or not.
     #[must_use]
     pub fn sign_raw(&self, header: &str, payload: &str) -> String {
-        let input = format!("{}.{}", encode(header), encode(payload));
-        let signature = sign::sign(&self.key, input.as_bytes());
-        format!("{input}.{}", encode(signature))
+        self.sign_bytes(header.as_bytes(), payload.as_bytes())
     }
 
     /// The same token under a shared secret, with `alg` set to match.
     #[must_use]
     pub fn sign_hmac(&self, algorithm: HmacAlgorithm, secret: &[u8]) -> String {
-        let token = self.clone().header("alg", algorithm.name());
-        let input = format!("{}.{}", encode(token.header_json()), encode(token.claims_json()));
-        let tag = sign::hmac(algorithm, secret, input.as_bytes());
-        format!("{input}.{}", encode(tag))
+        self.clone().with_secret(algorithm, secret).sign()
+    }
+
+    /// Signs what need not even be text.
+    pub(super) fn sign_bytes(&self, header: &[u8], payload: &[u8]) -> String {
+        self.sign_segments(&encode(header), &encode(payload))
+    }
+
+    /// Signs two texts that are encoded already, well or badly.
+    pub(super) fn sign_segments(&self, header: &str, payload: &str) -> String {
+        let input = format!("{header}.{payload}");
+        let signature = match &self.secret {
+            Some((algorithm, secret)) => sign::hmac(*algorithm, secret, input.as_bytes()),
+            None => sign::sign(&self.key, input.as_bytes()),
+        };
+        format!("{input}.{}", encode(signature))
+    }
+
+    /// Under a shared secret from now on, with `alg` set to match.
+    pub(super) fn with_secret(mut self, algorithm: HmacAlgorithm, secret: &[u8]) -> Self {
+        self.secret = Some((algorithm, secret.to_vec()));
+        self.header("alg", algorithm.name())
+    }
+
+    /// The same token, and the key of somebody else that signs it now.
+    pub(super) fn of_a_stranger(mut self) -> (Self, SigningKey) {
+        let key = SigningKey::generate(self.key.algorithm);
+        if let Some((_, secret)) = &mut self.secret {
+            *secret = random_hex(64).into_bytes();
+        }
+        self.key = key.clone();
+        (self, key)
+    }
+
+    pub(super) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// Of the key; none under a shared secret.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
+        self.secret.is_none().then_some(self.key.algorithm)
+    }
+
+    /// The present in seconds, moved by so many.
+    pub(super) fn seconds_from_now(&self, by: i64) -> i64 {
+        i64::try_from(seconds(self.now)).unwrap_or(i64::MAX).saturating_add(by)
     }
 
     /// The first audience that it names.

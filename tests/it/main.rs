@@ -18,6 +18,7 @@ mod contract;
 mod events;
 mod examples;
 mod grpc;
+mod hostile;
 mod incidents;
 mod issuers;
 mod keys;
