@@ -114,7 +114,7 @@ fn every_one_is_refused_by_default_for_its_own_fault() {
 
 #[test]
 fn one_of_several_keys_and_a_shared_secret_are_as_strict() {
-    let world = World::of(Algorithm::ALL, |issuer| issuer);
+    let world = World::of([Algorithm::RS256, Algorithm::ES256, Algorithm::ES384], |issuer| issuer);
     let tokens = HostileTokens::of(&world.idp.token_of(Algorithm::ES384, API));
     block_on(tokens.check(&world.api)).unwrap();
     check_each(&world, &tokens);
@@ -226,7 +226,7 @@ fn confused_tokens_are_keyed_with_the_public_key() {
         ] {
             assert_eq!(token(name), good.sign_hmac(hmac, &secret), "{algorithm}: {name}");
         }
-        let x = jwks["keys"][0]["x"].as_str().or(jwks["keys"][0]["n"].as_str()).unwrap();
+        let x = jwks["keys"][0]["x"].as_str().or_else(|| jwks["keys"][0]["n"].as_str()).unwrap();
         let x = URL_SAFE_NO_PAD.decode(x).unwrap();
         let raw = match jwks["keys"][0]["y"].as_str() {
             Some(y) => [vec![4], x, URL_SAFE_NO_PAD.decode(y).unwrap()].concat(),
