@@ -15,8 +15,9 @@ use std::fmt;
 
 use self::forge::Forge;
 use super::TokenBuilder;
+use crate::event::RejectionKind;
 use crate::jose::HmacAlgorithm;
-use crate::refusal::{Rejection, RejectionKind};
+use crate::refusal::Rejection;
 use crate::server::ResourceServer;
 
 /// Nearly two hundred tokens that no resource server should accept, made from one that it does.
