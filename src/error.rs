@@ -35,11 +35,13 @@ pub enum ConfigErrorKind {
     Keys,
     /// A URL that keys would be fetched from.
     Url,
+    /// How keys are fetched: whom TLS trusts, the proxy, the file with a token.
+    Fetch,
     /// A scope or a rule made of scopes.
     Scope,
     /// The name of a gRPC method or service.
     Method,
-    /// No cryptography or no HTTP client was compiled in.
+    /// No cryptography, HTTP client or TLS was compiled in, or it cannot be used.
     Feature,
     /// A settings file: its syntax, a field's name or a field's type.
     Settings,

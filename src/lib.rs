@@ -47,7 +47,7 @@ pub use self::axum::Claims;
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
 #[cfg(feature = "reqwest")]
-pub use fetch::ReqwestFetch;
+pub use fetch::{ReqwestFetch, ReqwestFetchBuilder};
 
 pub use access::{IntoRule, MethodAccess, Rule, all_of, any_of};
 pub use error::{ConfigError, ConfigErrorKind};

@@ -47,6 +47,11 @@ impl KeyUrl {
     pub(crate) fn as_str(&self) -> &str {
         self.0.as_str()
     }
+
+    #[cfg(feature = "reqwest")]
+    pub(super) fn origin(&self) -> url::Origin {
+        self.0.origin()
+    }
 }
 
 impl fmt::Debug for KeyUrl {

@@ -1,5 +1,9 @@
 //! Getting documents over HTTP: the [`Fetch`] trait and the limits that every fetch has.
 
+#[cfg(feature = "reqwest")]
+mod bearer;
+#[cfg(feature = "reqwest")]
+mod builder;
 pub(crate) mod guard;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -15,6 +19,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 #[cfg(feature = "reqwest")]
+pub use self::builder::ReqwestFetchBuilder;
+#[cfg(feature = "reqwest")]
 pub use self::reqwest::ReqwestFetch;
 
 /// How long a connection may take to be made.
@@ -26,6 +32,9 @@ pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest answer that is read, in bytes: a set of 100 keys with certificates fits.
 pub const MAX_RESPONSE_LENGTH: usize = 256 * 1024;
+
+/// The longest file with a bearer token for a fetch, in bytes: as long as a token that is sent to us may be.
+pub const MAX_BEARER_FILE_LENGTH: usize = 16 * 1024;
 
 /// Fetches one document with GET.
 ///
@@ -93,6 +102,8 @@ pub enum FetchErrorKind {
     IssuerMismatch,
     /// The key set holds no key that can be used.
     NoUsableKey,
+    /// What would tell the server who we are could not be read: see [`ReqwestFetchBuilder::bearer_file`].
+    Credentials,
     /// There is no tokio runtime to fetch in, or it ended.
     Runtime,
 }
@@ -110,6 +121,7 @@ impl FetchErrorKind {
             Self::Document => "document",
             Self::IssuerMismatch => "issuer_mismatch",
             Self::NoUsableKey => "no_usable_key",
+            Self::Credentials => "credentials",
             Self::Runtime => "runtime",
         }
     }
@@ -193,6 +205,7 @@ impl fmt::Display for FetchError {
             FetchErrorKind::Document => "the answer is not the expected document",
             FetchErrorKind::IssuerMismatch => "the discovery document names another issuer",
             FetchErrorKind::NoUsableKey => "the key set holds no usable key",
+            FetchErrorKind::Credentials => "the credentials for the server could not be read",
             FetchErrorKind::Runtime => "there is no running tokio runtime",
         })
     }

@@ -1,78 +1,75 @@
-//! Fetching with reqwest and rustls.
+//! Fetching with reqwest.
 
-use ::reqwest::redirect::Policy;
-use ::reqwest::{Certificate, Client, ClientBuilder};
+use std::fmt;
+use std::sync::Arc;
+
+use ::reqwest::Client;
 use bytes::BytesMut;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, AUTHORIZATION};
+use url::Url;
 
+use super::bearer::BearerFile;
 use super::{
-    CONNECT_TIMEOUT, FETCH_TIMEOUT, Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest,
-    FetchResponse, MAX_RESPONSE_LENGTH,
+    FETCH_TIMEOUT, Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse,
+    MAX_RESPONSE_LENGTH,
 };
-use crate::error::{ConfigError, ConfigErrorKind};
 
-/// The default [`Fetch`]: rustls with the platform's certificates, no redirects, no proxy, no content decoding,
-/// and the limits of this module.
-#[derive(Debug, Clone)]
-pub struct ReqwestFetch(Client);
+/// The default [`Fetch`]: TLS with the platform's certificate authorities, no redirects, no proxy of the environment,
+/// no content decoding, and the limits of this module.
+///
+/// A private authority, a proxy and the like are for the [`builder`](Self::builder). A client of your own comes in by
+/// `From<reqwest::Client>`. The crate's feature `rustls` or `native-tls` brings TLS; with both, rustls is used. Without
+/// either only plain HTTP works, which [`Issuer`](crate::Issuer) allows to this machine alone.
+///
+/// ```
+/// use tower_bearer::{Issuer, ReqwestFetch};
+///
+/// let fetch = ReqwestFetch::builder().proxy("http://proxy.example.com:3128").build()?;
+/// let issuer = Issuer::new("https://id.example.com").fetch(fetch);
+/// # let _ = issuer;
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct ReqwestFetch {
+    client: Client,
+    bearers: Arc<[BearerFile]>,
+}
 
 impl ReqwestFetch {
-    /// Trusts the platform's certificate authorities.
+    pub(super) fn with(client: Client, bearers: Vec<BearerFile>) -> Self {
+        Self { client, bearers: bearers.into() }
+    }
+}
+
+impl From<Client> for ReqwestFetch {
+    /// Fetches with a client of your own, of reqwest 0.13: for client certificates, another resolver, and whatever else
+    /// the [`builder`](ReqwestFetch::builder) has not.
     ///
-    /// # Errors
-    /// If TLS cannot be set up, for example because the platform has no certificates.
-    pub fn new() -> Result<Self, ConfigError> {
-        Self::build(|builder| builder)
-    }
-
-    /// Trusts nobody: for plain HTTP to this machine, where the platform has no certificates. Over https it fails.
-    pub(crate) fn without_certificates() -> Result<Self, ConfigError> {
-        Self::build(|builder| builder.tls_certs_only([]))
-    }
-
-    /// Trusts the certificate authorities in a PEM bundle besides the platform's.
-    ///
-    /// # Errors
-    /// If the bundle holds no certificate, or TLS cannot be set up.
-    pub fn with_ca_pem(pem: &[u8]) -> Result<Self, ConfigError> {
-        let wrong =
-            || ConfigError::new(ConfigErrorKind::Url, "holds no PEM certificate of a certificate authority");
-        let certificates = Certificate::from_pem_bundle(pem).map_err(|e| wrong().because(e))?;
-        if certificates.is_empty() {
-            return Err(wrong());
-        }
-        Self::build(|builder| builder.tls_certs_merge(certificates))
-    }
-
-    fn build(trust: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<Self, ConfigError> {
-        let builder = Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .referer(false)
-            // Off in our build; another crate may have turned them on.
-            .no_gzip()
-            .no_brotli()
-            .no_zstd()
-            .no_deflate()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(FETCH_TIMEOUT)
-            .user_agent(concat!("tower-bearer/", env!("CARGO_PKG_VERSION")));
-        let client = trust(builder).build().map_err(|error| {
-            ConfigError::new(
-                ConfigErrorKind::Feature,
-                "TLS cannot be set up; install the system's certificates (ca-certificates) or give the issuer a Fetch",
-            )
-            .because(error)
-        })?;
-        Ok(Self(client))
+    /// # Security
+    /// [`FETCH_TIMEOUT`] and [`MAX_RESPONSE_LENGTH`] hold, and an answer that comes from another URL than the one that
+    /// was asked for is refused. All else is yours to answer for: that certificates are verified, and against whom; that
+    /// redirects are not followed (the answer is refused, but by then the request was made, wherever it led); that no
+    /// proxy of the environment is used; and that default headers with credentials go to nobody but their addressee.
+    fn from(client: Client) -> Self {
+        Self::with(client, Vec::new())
     }
 }
 
 impl Fetch for ReqwestFetch {
     fn fetch(&self, request: FetchRequest) -> FetchFuture {
-        let request = self.0.get(request.url()).header(ACCEPT, request.accept());
+        let Self { client, bearers } = self.clone();
         Box::pin(async move {
-            let mut response = request.send().await.map_err(failed)?;
+            let url = Url::parse(request.url())
+                .map_err(|error| FetchError::new(FetchErrorKind::Url).because(error))?;
+            let mut get = client.get(url.clone()).header(ACCEPT, request.accept()).timeout(FETCH_TIMEOUT);
+            if let Some(bearer) = bearers.iter().find(|bearer| bearer.is_for(&url)) {
+                get = get.header(AUTHORIZATION, bearer.authorization().await?);
+            }
+            let mut response = get.send().await.map_err(failed)?;
+            // Ours follows no redirect; another client may.
+            if *response.url() != url {
+                return Err(FetchError::new(FetchErrorKind::Url).because("the answer comes from another URL"));
+            }
             let mut body = BytesMut::new();
             // Counted while it streams in: `Content-Length` may lie or be absent.
             while let Some(chunk) = response.chunk().await.map_err(failed)? {
@@ -90,4 +87,11 @@ impl Fetch for ReqwestFetch {
 fn failed(error: ::reqwest::Error) -> FetchError {
     let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Connection };
     FetchError::new(kind).because(error.without_url())
+}
+
+impl fmt::Debug for ReqwestFetch {
+    /// Without the client: it would show its proxy and its default headers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestFetch").field("bearer_files", &self.bearers).finish_non_exhaustive()
+    }
 }

@@ -100,7 +100,6 @@ impl Keys {
     }
 
     /// Where fetching starts.
-    #[cfg(feature = "reqwest")]
     pub(crate) fn url<'a>(&'a self, iss: Option<&'a str>) -> Option<&'a str> {
         match &self.0 {
             Source::Discovery => iss,
@@ -211,7 +210,7 @@ fn remote(place: Place, context: Context<'_>) -> Result<KeySource, ConfigError> 
     let fetch = context.fetch.ok_or_else(|| {
         ConfigError::new(
             ConfigErrorKind::Feature,
-            "keys cannot be fetched in this build; turn the reqwest feature on, give the server a Fetch, or use fixed keys",
+            "keys cannot be fetched over https in this build; turn on the feature rustls or native-tls, give the server a Fetch, or use fixed keys",
         )
     })?;
     Ok(KeySource::Remote(RemoteKeys::new(Remote {

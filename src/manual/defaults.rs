@@ -43,6 +43,7 @@
 //! | [`CONNECT_TIMEOUT`] | 2 | s | a host that does not answer by then will not |
 //! | [`FETCH_TIMEOUT`] | 5 | s | longer than a healthy issuer needs; a cold start holds requests no longer than it must |
 //! | [`MAX_RESPONSE_LENGTH`] | 262144 | bytes | 100 keys with certificates fit; counted while it streams in |
+//! | [`MAX_BEARER_FILE_LENGTH`] | 16384 | bytes | a token that is sent to us may be as long; the file is read at every fetch |
 //!
 //! # Metadata
 //!
@@ -72,7 +73,9 @@
 //! | scopes | `scope`, else `scp` | RFC 8693 §4.2 and what issuers write instead; string or array |
 //! | keys | [`Keys::discovery`] | rotation works without anybody's doing |
 //! | key URLs | https | keys that somebody on the way can replace are nobody's |
-//! | redirects, proxies, content decoding | none | the configured URL answers, nobody else, in the size that is counted |
+//! | redirects, content decoding | none | the configured URL answers, nobody else, in the size that is counted |
+//! | proxy | none | one of the environment would be somebody else's choice; a configured one sees host names only |
+//! | certificate authorities | the platform's | the operator's choice; a cargo feature never changes it, a call or a setting does |
 //! | RSA keys | 2048 to 8192 bits, an odd exponent of at least 3 | RFC 7518 §3.3; the upper bound keeps one key from costing seconds a token |
 //! | where a token may be | one `Authorization` header | RFC 6750 §2: one method, once; a query ends up in logs |
 //! | body of a refusal | none ([`EmptyBody`]) | works with every body type |
@@ -88,7 +91,7 @@
 //! [`EmptyBody`]: crate::EmptyBody
 
 pub use crate::event::WARN_INTERVAL;
-pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_RESPONSE_LENGTH};
+pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_BEARER_FILE_LENGTH, MAX_RESPONSE_LENGTH};
 pub use crate::jose::{MAX_CANDIDATES, MAX_JSON_DEPTH, MAX_KEYS, MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
 pub use crate::keys::refresh::{
     BACKOFF_MAX, BACKOFF_MIN, FLIGHT_LIMIT, FRESH_FOR, MISS_BURST, MISS_INTERVAL, REFRESH_AFTER, STALE_FOR,

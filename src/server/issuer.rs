@@ -48,6 +48,7 @@ pub(super) struct TrustedIssuer {
 pub(super) struct Defaults<'a> {
     pub(super) audience: &'a str,
     pub(super) fetch: Option<Arc<dyn Fetch>>,
+    pub(super) fetches_https: bool,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) observers: &'a Observers,
 }
@@ -149,8 +150,8 @@ impl Issuer {
         self
     }
 
-    /// Fetches this issuer's keys with a client of its own, for example
-    /// [`ReqwestFetch::with_ca_pem`](crate::ReqwestFetch::with_ca_pem).
+    /// Fetches this issuer's keys with a client of its own, for example one that trusts a private certificate authority
+    /// ([`ReqwestFetch::builder`](crate::ReqwestFetch::builder)).
     pub fn fetch(mut self, fetch: impl Fetch) -> Self {
         self.fetch = Some(Arc::new(fetch));
         self
@@ -161,9 +162,9 @@ impl Issuer {
         self.fetch.is_none() && self.keys.are_remote()
     }
 
-    #[cfg(feature = "reqwest")]
     pub(super) fn is_on_plain_http(&self) -> bool {
-        self.keys.url(self.iss.as_deref()).is_some_and(|url| url.starts_with("http://"))
+        let url = self.keys.url(self.iss.as_deref());
+        url.and_then(|url| url.split_once(':')).is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"))
     }
 
     pub(super) fn resolve(self, defaults: &Defaults<'_>) -> Result<TrustedIssuer, ConfigError> {
@@ -175,6 +176,7 @@ impl Issuer {
             .into_iter()
             .collect();
         self.log_dangers();
+        let default = defaults.fetch.clone().filter(|_| defaults.fetches_https || self.is_on_plain_http());
         let rules = Rules {
             algorithms: self.keys.accepted(algorithms),
             types: self.profile.accepted_types().iter().map(|typ| normal_type(typ)).collect(),
@@ -192,7 +194,7 @@ impl Issuer {
             label: &self.name,
             algorithms,
             allow_http: self.allow_http,
-            fetch: self.fetch.or_else(|| defaults.fetch.clone()),
+            fetch: self.fetch.or(default),
             clock: defaults.clock.clone(),
             observers: defaults.observers.clone(),
         });

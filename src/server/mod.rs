@@ -248,9 +248,15 @@ impl ResourceServerBuilder {
             return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
         }
         let fetch = self.default_fetch()?;
+        let fetches_https = self.fetch.is_some() || cfg!(any(feature = "rustls", feature = "native-tls"));
         let observers = Observers::new(self.observers);
-        let defaults =
-            Defaults { audience: &self.identifier, fetch, clock: &self.clock, observers: &observers };
+        let defaults = Defaults {
+            audience: &self.identifier,
+            fetch,
+            fetches_https,
+            clock: &self.clock,
+            observers: &observers,
+        };
         let mut issuers = Vec::new();
         for (index, issuer) in self.issuers.into_iter().enumerate() {
             let issuer = issuer.resolve(&defaults).map_err(|error| error.at(&format!("issuer[{index}]")))?;

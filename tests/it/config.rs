@@ -149,12 +149,24 @@ fn what_would_not_work_is_a_config_error() {
 }
 
 #[test]
-#[cfg(not(feature = "reqwest"))]
-fn keys_cannot_be_fetched_without_a_client() {
-    let error = ResourceServer::builder(API).issuer(Issuer::new(ISSUER)).build().unwrap_err();
-    assert_eq!(error.kind(), ConfigErrorKind::Feature);
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+fn keys_cannot_be_fetched_over_https_without_tls() {
+    let local = || Issuer::new("http://127.0.0.1:1").dangerous_allow_http();
+    for issuers in [vec![Issuer::new(ISSUER)], vec![local(), Issuer::new(ISSUER)]] {
+        let place = issuers.len() - 1;
+        let builder = ResourceServer::builder(API);
+        let error = issuers.into_iter().fold(builder, |builder, issuer| builder.issuer(issuer)).build();
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ConfigErrorKind::Feature);
+        if cfg!(feature = "reqwest") {
+            assert_eq!(error.path(), format!("issuer[{place}].keys"));
+        }
+        assert!(error.to_string().contains("turn on the feature rustls or native-tls"), "{error}");
+    }
+    assert_eq!(ResourceServer::builder(API).issuer(local()).build().is_ok(), cfg!(feature = "reqwest"));
     let idp = Idp::new(ISSUER);
     assert!(ResourceServer::builder(API).issuer(idp.issuer()).build().is_ok());
+    assert!(ResourceServer::builder(API).issuer(Issuer::new(ISSUER)).fetch(idp).build().is_ok());
 }
 
 #[test]

@@ -256,6 +256,7 @@ fn labels_are_distinct_and_plain() {
         FetchErrorKind::Document,
         FetchErrorKind::IssuerMismatch,
         FetchErrorKind::NoUsableKey,
+        FetchErrorKind::Credentials,
         FetchErrorKind::Runtime,
     ];
     let tokens = [

@@ -28,6 +28,8 @@ mod long;
 mod loopback;
 mod metadata;
 mod mutate;
+#[cfg(feature = "reqwest")]
+mod network;
 mod packages;
 mod refusals;
 mod rfc;
@@ -36,5 +38,5 @@ mod server_example;
 mod settings;
 mod support;
 mod testing_kit;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;

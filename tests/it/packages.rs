@@ -56,7 +56,7 @@ fn the_dev_dependency_on_ourselves_brings_no_backend_and_no_client() {
     assert_eq!(ourselves["req"], "*");
     let features: Vec<_> =
         ourselves["features"].as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect();
-    for never in ["aws-lc-rs", "rust-crypto", "reqwest", "default"] {
+    for never in ["aws-lc-rs", "rust-crypto", "reqwest", "rustls", "native-tls", "webpki-roots", "default"] {
         assert!(!features.contains(&never), "{features:?}");
     }
 }
@@ -91,6 +91,7 @@ fn the_manual_gives_every_default_its_value() {
         ("CONNECT_TIMEOUT", seconds(d::CONNECT_TIMEOUT)),
         ("FETCH_TIMEOUT", seconds(d::FETCH_TIMEOUT)),
         ("MAX_RESPONSE_LENGTH", count(d::MAX_RESPONSE_LENGTH)),
+        ("MAX_BEARER_FILE_LENGTH", count(d::MAX_BEARER_FILE_LENGTH)),
         ("METADATA_MAX_AGE", d::METADATA_MAX_AGE),
         ("WARN_INTERVAL", seconds(d::WARN_INTERVAL)),
     ];

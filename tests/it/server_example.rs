@@ -18,7 +18,7 @@ use crate::settings::Folder;
 use crate::support::{API, ISSUER, example};
 
 /// The running program; ended with the test.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     url: String,
     output: BufReader<std::process::ChildStdout>,
@@ -26,7 +26,13 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Option<Self> {
+        Self::start_in(arguments, &[])
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn start_in(arguments: &[&str], variables: &[(&str, &str)]) -> Option<Self> {
         let mut command = program()?;
+        command.envs(variables.iter().copied());
         let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
@@ -36,7 +42,7 @@ impl Running {
         Some(Self { child, url, output })
     }
 
-    async fn get(&self, path: &str, token: Option<&str>) -> (StatusCode, Option<String>, Value) {
+    pub(crate) async fn get(&self, path: &str, token: Option<&str>) -> (StatusCode, Option<String>, Value) {
         self.call("GET", path, token).await
     }
 
@@ -244,7 +250,7 @@ public = true
 
 /// A fresh machine may have no certificates; what runs on it alone needs none, and nothing else is trusted instead.
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "rustls"))]
 fn without_certificates_the_demonstration_runs_and_https_is_a_mistake() {
     let Some(mut command) = program() else { return };
     let nowhere = |command: &mut Command| {

@@ -21,8 +21,12 @@ impl Folder {
         Self(path)
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path(name);
         fs::write(&path, content).unwrap();
         path
     }
@@ -297,15 +301,116 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
     assert!(error.to_string().contains("absent.toml"), "{error}");
 }
 
+/// The same for how keys are fetched.
 #[test]
-#[cfg(feature = "reqwest")]
-fn a_private_certificate_authority_is_read() {
-    let folder = Folder::new("ca");
-    let text = format!("resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\nca_file = \"ca.pem\"\n");
-    let read = || Settings::read(folder.write("settings.toml", &text)).unwrap().resource_server();
-    let error = read().unwrap_err();
-    assert_eq!(error.path(), "issuer[0].ca_file");
-    folder.write("ca.pem", "no certificate");
-    let error = read().unwrap_err();
-    assert_eq!(error.path(), "issuer[0].ca_file", "{error}");
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn every_mistake_about_fetching_names_its_field() {
+    let folder = Folder::new("fetching");
+    let key = rcgen::KeyPair::generate().unwrap();
+    folder.write("ca.pem", rcgen::CertificateParams::default().self_signed(&key).unwrap().pem());
+    folder.write("text", "text");
+    folder.write("keys.json", Idp::new(ISSUER).jwks());
+    let top = |rest: &str| format!("resource = \"{API}\"\n{rest}\n[[issuer]]\niss = \"{ISSUER}\"\n");
+    let issuer = |rest: &str| format!("{}ca_file = \"ca.pem\"\n{rest}", top(""));
+    let bare = |rest: &str| format!("{}{rest}", top(""));
+    let fixed = |rest: &str| bare(&format!("jwks_file = \"keys.json\"\n{rest}"));
+    let read = |text: &str| Settings::read(folder.write("settings.toml", text))?.resource_server().map(drop);
+    for good in [
+        issuer(""),
+        issuer("ca_only = true\nproxy = \"http://user:p%40ss@proxy.example.com:3128\""),
+        issuer("proxy = \"https://proxy.example.com\"\nwebpki_roots = false"),
+        issuer("fetch_token_file = \"not there yet\""),
+        issuer("fetch_token_file = \"text\"\njwks = \"http://127.0.0.1:1/\"\ndangerous_allow_http = true"),
+        top("ca_file = \"ca.pem\"\nca_only = true\nproxy = \"http://proxy.example.com:3128/\""),
+        fixed(""),
+        fixed("").replace("[[issuer]]", "ca_file = \"ca.pem\"\n[[issuer]]"),
+    ] {
+        read(&good).unwrap_or_else(|error| panic!("{good}\n{error}"));
+    }
+    let relative = "relative to the settings file";
+    for (text, path, advice) in [
+        (bare("ca_file = \"absent\""), "issuer[0].ca_file", relative),
+        (bare("ca_file = \"text\""), "issuer[0].ca_file", "no PEM certificate"),
+        (bare("ca_file = \"keys.json\""), "issuer[0].ca_file", "write one or more"),
+        (bare("ca_file = 1"), "issuer[0].ca_file", "expected path string"),
+        (bare("ca_only = true"), "issuer[0].ca_only", "write ca_file too"),
+        (issuer("ca_only = \"yes\""), "issuer[0].ca_only", "expected a boolean"),
+        (issuer("proxy = \"\""), "issuer[0].proxy", "write one such as \"http://proxy.example.com:3128\""),
+        (issuer("proxy = \"socks5://hunter2@127.0.0.1\""), "issuer[0].proxy", "not an HTTP proxy"),
+        (issuer("proxy = \"hunter2:3128\""), "issuer[0].proxy", "not an HTTP proxy"),
+        (issuer("proxy = 3128"), "issuer[0].proxy", "expected a string"),
+        (issuer("fetch_token_file = \"\""), "issuer[0].fetch_token_file", relative),
+        (issuer("fetch_token_file = true"), "issuer[0].fetch_token_file", "expected path string"),
+        (
+            issuer("fetch_token_file = \"text\"\njwks = \"http://id.example.com/\""),
+            "issuer[0].jwks",
+            "write https://",
+        ),
+        (
+            issuer("fetch_token_file = \"text\"\njwks = \"http://127.0.0.1/\""),
+            "issuer[0].jwks",
+            "dangerous_allow_http",
+        ),
+        (
+            issuer("fetch_token_file = \"text\"").replace(ISSUER, "main"),
+            "issuer[0].iss",
+            "write one such as \"https://id.example.com\"",
+        ),
+        (fixed("ca_file = \"ca.pem\""), "issuer[0].ca_file", "not fetched; leave it out"),
+        (fixed("ca_only = false"), "issuer[0].ca_only", "not fetched; leave it out"),
+        (fixed("proxy = \"http://127.0.0.1:1\""), "issuer[0].proxy", "not fetched; leave it out"),
+        (fixed("webpki_roots = false"), "issuer[0].webpki_roots", "not fetched; leave it out"),
+        (fixed("fetch_token_file = \"text\""), "issuer[0].fetch_token_file", "not fetched; leave it out"),
+        (top("ca_file = \"absent\""), "ca_file", relative),
+        (top("ca_file = \"text\""), "ca_file", "no PEM certificate"),
+        (top("ca_only = true"), "ca_only", "write ca_file too"),
+        (top("proxy = \"ftp://127.0.0.1\""), "proxy", "not an HTTP proxy"),
+        // It would be sent to every issuer.
+        (top("fetch_token_file = \"text\""), "fetch_token_file", "unknown field"),
+    ] {
+        let error = read(&text).expect_err(&text);
+        assert_eq!(error.path(), path, "{text}\n{error}");
+        let shown = error.to_string();
+        assert!(shown.contains(advice), "{text}\n{shown}");
+        assert!(!shown.contains('\n') && !shown.contains("hunter2"), "{text}\n{shown}");
+    }
+    let mozilla = "webpki_roots = true";
+    for (text, place) in [(top(mozilla), ""), (bare(mozilla), "issuer[0].")] {
+        assert_eq!(read(&text).is_ok(), cfg!(feature = "webpki-roots"));
+        let Err(error) = read(&text) else {
+            let both = text.replace(mozilla, "webpki_roots = true\nca_file = \"ca.pem\"\nca_only = true");
+            let error = read(&both).unwrap_err();
+            assert_eq!(error.path(), format!("{place}ca_only"));
+            assert!(error.to_string().contains("contradicts webpki_roots"), "{error}");
+            continue;
+        };
+        assert_eq!(error.path(), format!("{place}webpki_roots"));
+        assert_eq!(error.kind(), ConfigErrorKind::Feature);
+        assert!(error.to_string().contains("turn on the feature webpki-roots"), "{error}");
+    }
+}
+
+#[test]
+#[cfg(not(any(feature = "rustls", feature = "native-tls")))]
+fn what_this_build_cannot_do_is_a_mistake() {
+    let folder = Folder::new("no-tls");
+    folder.write("ca.pem", "");
+    let read = |top: &str, own: &str| {
+        let text = format!(
+            "resource = \"{API}\"\n{top}\n[[issuer]]\niss = \"http://127.0.0.1:1\"\ndangerous_allow_http = true\n{own}"
+        );
+        Settings::read(folder.write("settings.toml", text)).unwrap().resource_server()
+    };
+    assert_eq!(read("", "").is_ok(), cfg!(feature = "reqwest"));
+    assert_eq!(read("", "fetch_token_file = \"token\"").is_ok(), cfg!(feature = "reqwest"));
+    for field in ["ca_file = \"ca.pem\"", "ca_only = true", "proxy = \"http://x\"", "webpki_roots = true"] {
+        let name = field.split(' ').next().unwrap();
+        for (error, path) in [
+            (read(field, "").unwrap_err(), name.to_owned()),
+            (read("", field).unwrap_err(), format!("issuer[0].{name}")),
+        ] {
+            assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Feature, &*path));
+            assert!(error.to_string().contains("turn on the feature rustls or native-tls"), "{error}");
+        }
+    }
 }

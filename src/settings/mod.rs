@@ -52,6 +52,8 @@
 //!
 //! The `Idp` has the `iss` of the file, and serves discovery and `{iss}/jwks`.
 
+mod network;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -64,6 +66,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::jose::{Algorithm, HmacAlgorithm};
 use crate::keys::Keys;
 use crate::scope::Scope;
+use crate::secret::Secret;
 use crate::server::{Issuer, ResourceServer, ResourceServerBuilder};
 
 /// A settings file.
@@ -72,6 +75,11 @@ use crate::server::{Issuer, ResourceServer, ResourceServerBuilder};
 pub struct Settings {
     listen: Option<String>,
     resource: String,
+    ca_file: Option<PathBuf>,
+    ca_only: Option<bool>,
+    #[serde(default, deserialize_with = "network::secret")]
+    proxy: Option<Secret<String>>,
+    webpki_roots: Option<bool>,
     #[serde(default)]
     issuer: Vec<IssuerSettings>,
     #[serde(default)]
@@ -100,6 +108,11 @@ struct IssuerSettings {
     #[serde(default)]
     dangerous_any_audience: bool,
     ca_file: Option<PathBuf>,
+    ca_only: Option<bool>,
+    #[serde(default, deserialize_with = "network::secret")]
+    proxy: Option<Secret<String>>,
+    webpki_roots: Option<bool>,
+    fetch_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -173,7 +186,8 @@ impl Settings {
         })
     }
 
-    /// `resource` and every `[[issuer]]`. Reads the files that they name, and does no network I/O.
+    /// `resource`, every `[[issuer]]`, and how keys are fetched. Reads the files that they name, but for
+    /// `fetch_token_file`, which is read at every fetch. Does no network I/O.
     ///
     /// # Errors
     /// For whatever would not work.
@@ -195,10 +209,9 @@ impl Settings {
     /// For whatever would not work in a field. What only shows in the whole is an error of
     /// [`build`](ResourceServerBuilder::build), which calls every key source `keys`.
     pub fn builder(&self) -> Result<ResourceServerBuilder, ConfigError> {
-        let mut server = ResourceServer::builder(&self.resource);
+        let mut server = self.read_network(ResourceServer::builder(&self.resource))?;
         for (index, issuer) in self.issuer.iter().enumerate() {
-            let issuer =
-                issuer.read(&self.directory).map_err(|error| error.at(&format!("issuer[{index}]")))?;
+            let issuer = issuer.read(self).map_err(|error| error.at(&format!("issuer[{index}]")))?;
             server = server.issuer(issuer);
         }
         Ok(server)
@@ -225,7 +238,7 @@ impl Settings {
 }
 
 impl IssuerSettings {
-    fn read(&self, directory: &Path) -> Result<Issuer, ConfigError> {
+    fn read(&self, whole: &Settings) -> Result<Issuer, ConfigError> {
         let mut issuer = match (&self.iss, &self.name) {
             (Some(iss), name) => Issuer::new(iss).name(name.as_ref().unwrap_or(iss)),
             (None, Some(name)) => Issuer::unnamed(name),
@@ -233,7 +246,7 @@ impl IssuerSettings {
                 return Err(wrong("missing; write iss or, for a system that writes none, name").at("iss"));
             }
         };
-        issuer = self.read_keys(issuer, directory)?;
+        issuer = self.read_keys(issuer, &whole.directory)?;
         if let Some(types) = &self.types {
             issuer = issuer.types(types);
         }
@@ -254,7 +267,7 @@ impl IssuerSettings {
         for audience in self.audience.iter().flatten() {
             issuer = issuer.audience(audience);
         }
-        self.read_ca(issuer, directory)
+        self.read_network(issuer, whole)
     }
 
     fn read_keys(&self, issuer: Issuer, directory: &Path) -> Result<Issuer, ConfigError> {
@@ -339,26 +352,6 @@ impl IssuerSettings {
                 format!("{name:?} is not for a shared secret; write some of {possible}")
             })
         })
-    }
-
-    #[cfg(feature = "reqwest")]
-    fn read_ca(&self, issuer: Issuer, directory: &Path) -> Result<Issuer, ConfigError> {
-        let Some(file) = &self.ca_file else { return Ok(issuer) };
-        let pem = std::fs::read(directory.join(file)).map_err(|error| {
-            wrong(format!("cannot be read ({error}); write a path relative to the settings file"))
-                .at("ca_file")
-        })?;
-        let fetch = crate::fetch::ReqwestFetch::with_ca_pem(&pem).map_err(|error| error.at("ca_file"))?;
-        Ok(issuer.fetch(fetch))
-    }
-
-    #[cfg(not(feature = "reqwest"))]
-    fn read_ca(&self, issuer: Issuer, _: &Path) -> Result<Issuer, ConfigError> {
-        if self.ca_file.is_none() {
-            return Ok(issuer);
-        }
-        let message = "this build fetches nothing; leave it out or turn the feature reqwest on";
-        Err(ConfigError::new(ConfigErrorKind::Feature, message).at("ca_file"))
     }
 }
 
