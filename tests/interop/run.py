@@ -9,7 +9,7 @@ into target/interop and used again until package.json or requirements.txt change
     TOWER_BEARER_IDP      the folder with the launchers; default: shared/idp beside the project
     TOWER_BEARER_REQUIRE  a comma-separated list; with `interop` in it, a part that cannot run is a failure
     INTEROP_CARGO_ARGS    more arguments for `cargo build`, for example
-                          "--no-default-features --features rust-crypto,reqwest,axum"
+                          "--no-default-features --features rust-crypto,rustls,axum"
     CARGO, CARGO_TARGET_DIR   as cargo itself understands them
 
 Output: a line `ok NAME` or `FAILED NAME: what` per check, `skipped: interop NAME (why)` for a part that cannot run,
