@@ -33,6 +33,7 @@ pub struct Issuer {
     profile: Profile,
     leeway: Duration,
     allow_http: bool,
+    listed: bool,
     fetch: Option<Arc<dyn Fetch>>,
 }
 
@@ -42,6 +43,8 @@ pub(super) struct TrustedIssuer {
     pub(super) rules: Rules,
     pub(super) profile: Profile,
     pub(super) keys: KeySource,
+    /// Whether our metadata name it.
+    pub(super) listed: bool,
 }
 
 /// What an issuer takes over from the server.
@@ -82,6 +85,7 @@ impl Issuer {
             profile: Profile::default(),
             leeway: DEFAULT_LEEWAY,
             allow_http: false,
+            listed: true,
             fetch: None,
         }
     }
@@ -150,6 +154,14 @@ impl Issuer {
         self
     }
 
+    /// Trusts it, but does not name it in `authorization_servers` of our metadata (RFC 9728 §2, which lets us leave some
+    /// out): for an issuer that no client can ask for a token, such as one inside the platform. Default: it is named, if
+    /// its `iss` is a URL.
+    pub fn unlisted(mut self) -> Self {
+        self.listed = false;
+        self
+    }
+
     /// Fetches this issuer's keys with a client of its own, for example one that trusts a private certificate authority
     /// ([`ReqwestFetch::builder`](crate::ReqwestFetch::builder)).
     pub fn fetch(mut self, fetch: impl Fetch) -> Self {
@@ -204,7 +216,7 @@ impl Issuer {
             iss: self.iss.map(Into::into),
             leeway: self.leeway,
         });
-        Ok(TrustedIssuer { identity, rules, profile: self.profile, keys })
+        Ok(TrustedIssuer { identity, rules, profile: self.profile, keys, listed: self.listed })
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -284,6 +296,7 @@ impl fmt::Debug for Issuer {
             .field("profile", &self.profile)
             .field("leeway", &self.leeway)
             .field("allow_http", &self.allow_http)
+            .field("listed", &self.listed)
             .finish_non_exhaustive()
     }
 }

@@ -39,7 +39,8 @@ pub struct ResourceMetadata {
 }
 
 impl ResourceMetadata {
-    /// `None` where there is nothing to serve: the identifier is no https URL, or it was turned off.
+    /// `None` where there is nothing to serve: the identifier is no URL of the kind that [`url_of`] takes, or it was
+    /// turned off.
     pub(super) fn of(server: ResourceServer) -> Option<Self> {
         let url = Url::parse(server.0.identity.metadata_url.as_deref()?).ok()?;
         Some(Self { server, path: url.path().to_owned() })
@@ -58,7 +59,8 @@ impl ResourceMetadata {
         let mut document = server.metadata_members.clone();
         document.insert("resource".to_owned(), server.identity.identifier.as_ref().into());
         // Those that a client can go to: an issuer identifier is a URL (RFC 8414 §2).
-        let issuers = server.issuers.iter().filter_map(|issuer| issuer.identity.iss.as_deref());
+        let listed = server.issuers.iter().filter(|issuer| issuer.listed);
+        let issuers = listed.filter_map(|issuer| issuer.identity.iss.as_deref());
         let issuers: Vec<&str> = issuers.filter(|iss| KeyUrl::parse(iss, true).is_ok()).collect();
         // Empty arrays are left out (RFC 9728 §3.2).
         document.retain(|_, value| value.as_array().is_none_or(|items| !items.is_empty()));
@@ -100,10 +102,14 @@ impl<B> Service<Request<B>> for ResourceMetadata {
     }
 }
 
-/// The URL of the document (RFC 9728 §3.1). From our identifier alone: a `Host` header is the client's word.
+/// The URL of the document (RFC 9728 §3.1), if our identifier is an https URL, or an http URL of this very machine, for
+/// tests and demonstrations. From our identifier alone: a `Host` header is the client's word.
 pub(super) fn url_of(identifier: &str) -> Option<String> {
-    let mut url =
-        Url::parse(identifier).ok().filter(|url| url.scheme() == "https" && url.fragment().is_none())?;
+    let mut url = Url::parse(identifier).ok().filter(|url| url.fragment().is_none())?;
+    let is_here = |url: &Url| url.scheme() == "http" && KeyUrl::parse(identifier, true).is_ok();
+    if url.scheme() != "https" && !is_here(&url) {
+        return None;
+    }
     url.host()?;
     if !url.username().is_empty() || url.password().is_some() {
         return None;
@@ -140,6 +146,9 @@ mod tests {
                 "https://a.example.com/r?k=v",
                 "https://a.example.com/.well-known/oauth-protected-resource/r?k=v",
             ),
+            ("http://127.0.0.1:8080/mcp", "http://127.0.0.1:8080/.well-known/oauth-protected-resource/mcp"),
+            ("http://[::1]:1", "http://[::1]:1/.well-known/oauth-protected-resource"),
+            ("http://localhost", "http://localhost/.well-known/oauth-protected-resource"),
         ] {
             assert_eq!(url_of(identifier).as_deref(), Some(url));
         }
@@ -147,6 +156,12 @@ mod tests {
             "orders",
             "urn:api:orders",
             "http://api.example.com",
+            "http://10.0.0.7",
+            "http://0.0.0.0",
+            "http://localhost.example.com",
+            "http://u:p@127.0.0.1",
+            "http://127.0.0.1#x",
+            "ftp://127.0.0.1",
             "https://api.example.com#x",
             "https://u:p@api.example.com",
             "",

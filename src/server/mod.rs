@@ -143,7 +143,8 @@ impl ResourceServer {
         if issuers.is_empty() { Ok(()) } else { Err(NotReady { issuers }) }
     }
 
-    /// Our protected resource metadata (RFC 9728), as a service. `None` if our identifier is no https URL, or after
+    /// Our protected resource metadata (RFC 9728), as a service. `None` if our identifier is no https URL, nor an http URL
+    /// of this very machine (127.0.0.0/8, `[::1]`, `localhost`), or after
     /// [`without_metadata`](ResourceServerBuilder::without_metadata).
     #[must_use]
     pub fn metadata(&self) -> Option<ResourceMetadata> {

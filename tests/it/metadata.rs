@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{BearerAuthLayer, ConfigErrorKind, Issuer, Keys, ResourceServer, any_of};
 
-use crate::support::{API, ISSUER, World, app, bearer, request, send};
+use crate::support::{API, ISSUER, World, app, bearer, block_on, request, send};
 
 const PATH: &str = "/.well-known/oauth-protected-resource";
 
@@ -99,8 +99,52 @@ async fn rfc9728_5_1_every_challenge_names_it_from_configuration_never_from_host
     assert!(outside.to_str().unwrap().ends_with(&expected), "outside of a layer too");
 }
 
+#[test]
+fn rfc9728_2_an_issuer_can_be_left_out_and_is_trusted_all_the_same() {
+    let (open, inside) = (Idp::new(ISSUER), Idp::new("https://inside.example.com"));
+    let build = |inside_as: Issuer| {
+        ResourceServer::builder(API).issuer(open.issuer()).issuer(inside_as).build().unwrap()
+    };
+    let named = |api: &ResourceServer| api.metadata().unwrap().document()["authorization_servers"].clone();
+    assert_eq!(named(&build(inside.issuer())), json!([ISSUER, "https://inside.example.com"]));
+    let api = build(inside.issuer().unlisted());
+    assert_eq!(named(&api), json!([ISSUER]));
+    let token = block_on(api.verify(&inside.token(API).sign())).unwrap();
+    assert_eq!(token.issuer(), "https://inside.example.com");
+    let alone = ResourceServer::builder(API).issuer(inside.issuer().unlisted()).build().unwrap();
+    assert_eq!(named(&alone), Value::Null, "an empty list is left out");
+}
+
+/// A demonstration, or a test, has no TLS.
 #[tokio::test]
-async fn it_is_off_by_one_call_and_where_the_identifier_is_no_https_url() {
+async fn rfc9728_3_1_an_http_identifier_has_metadata_on_this_machine_only() {
+    let api_of = |identifier: &str| Idp::new(ISSUER).resource_server(identifier);
+    for host in ["127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "localhost:8080"] {
+        let identifier = format!("http://{host}/mcp");
+        let api = api_of(&identifier);
+        let path = format!("{PATH}/mcp");
+        assert_eq!(document(&served(&api), &path).await["resource"], json!(identifier));
+        let response = send(&app(&BearerAuthLayer::new(api)), request(&[])).await;
+        let expected = format!("Bearer resource_metadata=\"http://{host}{path}\"");
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], expected);
+    }
+    for identifier in [
+        "http://api.example.com/mcp",
+        "http://10.0.0.7/mcp",
+        "http://0.0.0.0/mcp",
+        "http://localhost.example.com/mcp",
+        "http://user@127.0.0.1/mcp",
+        "http://127.0.0.1/mcp#x",
+    ] {
+        let api = api_of(identifier);
+        assert!(api.metadata().is_none(), "{identifier}");
+        let response = send(&app(&BearerAuthLayer::new(api)), request(&[])).await;
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer", "{identifier}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_off_by_one_call_and_where_the_identifier_is_no_url() {
     let idp = Idp::new(ISSUER);
     let off = ResourceServer::builder(API).issuer(idp.issuer()).without_metadata();
     let off = off.metadata_member("resource_name", "Orders").build().unwrap();
