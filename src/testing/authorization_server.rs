@@ -22,8 +22,9 @@ use super::Idp;
 
 /// An authorization server (RFC 6749) with one grant: client credentials. A tower service for any HTTP server.
 ///
-/// `POST /token` takes a form (RFC 6749 §4.4.2) or JSON, and the client's secret in the body or by Basic. `GET` serves
-/// `/jwks` and the discovery documents.
+/// `POST /token` takes a form (RFC 6749 §4.4.2) or JSON, and the client's secret in the body or by Basic. A `resource`
+/// (RFC 8707) must be the audience. `GET` serves `/jwks` and the discovery documents; if the issuer has a path, all
+/// under it, and the documents also where RFC 8414 §3.1 puts them: with the path behind `/.well-known/…`.
 #[derive(Clone, Debug)]
 pub struct AuthorizationServer {
     idp: Idp,
@@ -73,13 +74,17 @@ impl AuthorizationServer {
         B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         let (head, body) = request.into_parts();
-        match (&head.method, head.uri.path()) {
+        match (&head.method, self.local(head.uri.path())) {
             (&Method::POST, "/token") => {
                 let body = Limited::new(body, MAX_BODY).collect().await.ok().map(|body| body.to_bytes());
                 match self.grant(&head.headers, body.as_deref()) {
                     Ok(answer) => respond(StatusCode::OK, &answer.to_string()),
                     Err(error) => error.respond(),
                 }
+            }
+            // Named in the discovery document, as OpenID Connect wants it. Nobody is authorized here (RFC 6749 §4.1.2.1).
+            (&Method::GET | &Method::POST, "/authorize") => {
+                respond(StatusCode::BAD_REQUEST, r#"{"error":"unsupported_response_type"}"#)
             }
             (&Method::GET | &Method::HEAD, path) => {
                 let (status, document) = self.idp.answer(path).await;
@@ -90,10 +95,21 @@ impl AuthorizationServer {
         }
     }
 
+    /// A path without that of the issuer; what is not under it is left as it is, and found nowhere.
+    fn local<'a>(&self, path: &'a str) -> &'a str {
+        let Some(base) = url::Url::parse(self.idp.identifier()).ok() else { return path };
+        let base = base.path().trim_end_matches('/');
+        if base.is_empty() {
+            return path;
+        }
+        let well_known = || path.strip_suffix(base).filter(|rest| rest.starts_with("/.well-known/"));
+        path.strip_prefix(base).or_else(well_known).unwrap_or("")
+    }
+
     fn grant(&self, headers: &HeaderMap, body: Option<&[u8]>) -> Result<Value, TokenError> {
         let invalid = |description| TokenError::bad_request("invalid_request", description);
         let body = body.ok_or_else(|| invalid("the body is too long or broken"))?;
-        let parameters =
+        let (parameters, resources) =
             parameters(headers, body).ok_or_else(|| invalid("the body is not a form or JSON object"))?;
         let basic = basic_credentials(headers)?;
         let with_basic = basic.is_some();
@@ -117,6 +133,9 @@ impl AuthorizationServer {
                 return Err(TokenError::bad_request("unsupported_grant_type", "only client_credentials"));
             }
             None => return Err(invalid("grant_type is missing")),
+        }
+        if !resources.iter().all(|resource| **resource == *self.audience) {
+            return Err(TokenError::bad_request("invalid_target", "tokens are for another resource"));
         }
         let scopes = match parameters.get("scope").filter(|scope| !scope.is_empty()) {
             None => client.scopes.clone(),
@@ -183,27 +202,28 @@ fn respond(status: StatusCode, json: &str) -> Response<Full<Bytes>> {
     response
 }
 
-/// The parameters of a token request; `None` if they cannot be read or one comes twice (RFC 6749 §3.2).
-fn parameters(headers: &HeaderMap, body: &[u8]) -> Option<BTreeMap<String, String>> {
+/// The parameters of a token request, and its `resource`s, of which there may be several (RFC 8707 §2); `None` if they
+/// cannot be read or another comes twice (RFC 6749 §3.2).
+fn parameters(headers: &HeaderMap, body: &[u8]) -> Option<(BTreeMap<String, String>, Vec<String>)> {
     let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let mut parameters = BTreeMap::new();
-    match content_type.split(';').next()?.trim() {
-        "application/x-www-form-urlencoded" => {
-            for (name, value) in form_urlencoded::parse(body) {
-                if parameters.insert(name.into_owned(), value.into_owned()).is_some() {
-                    return None;
-                }
-            }
-        }
+    let pairs: Vec<(String, String)> = match content_type.split(';').next()?.trim() {
+        "application/x-www-form-urlencoded" => form_urlencoded::parse(body).into_owned().collect(),
         "application/json" => {
             let Value::Object(members) = serde_json::from_slice(body).ok()? else { return None };
-            for (name, value) in members {
-                parameters.insert(name, value.as_str()?.to_owned());
-            }
+            let text = |(name, value): (String, Value)| Some((name, value.as_str()?.to_owned()));
+            members.into_iter().map(text).collect::<Option<_>>()?
         }
         _ => return None,
+    };
+    let (mut parameters, mut resources) = (BTreeMap::new(), Vec::new());
+    for (name, value) in pairs {
+        if name == "resource" {
+            resources.push(value);
+        } else if parameters.insert(name, value).is_some() {
+            return None;
+        }
     }
-    Some(parameters)
+    Some((parameters, resources))
 }
 
 /// `Authorization: Basic`, whose two halves are form-encoded (RFC 6749 §2.3.1).

@@ -238,6 +238,7 @@ impl Idp {
         json!({
             "issuer": issuer,
             "jwks_uri": format!("{issuer}/jwks"),
+            "authorization_endpoint": format!("{issuer}/authorize"),
             "token_endpoint": format!("{issuer}/token"),
             "grant_types_supported": ["client_credentials"],
             "response_types_supported": [],

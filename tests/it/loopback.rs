@@ -179,8 +179,57 @@ async fn the_authorization_server_takes_what_rfc6749_allows() {
         let (found, answer) = issuer.token_request(FORM, basic, &body).await;
         assert_eq!((found, answer["error"].as_str().unwrap()), (status, error), "{name}");
     }
+    // RFC 8707 §2: tokens are for one audience, and whoever wants them for another is told.
+    let target = |resource: &str| format!("{good}&resource=https%3A%2F%2F{resource}");
+    for (body, found) in [
+        (target("api.example.com"), None),
+        (target("api.example.com") + "&resource=https%3A%2F%2Fapi.example.com", None),
+        (target("other.example.com"), Some("invalid_target")),
+        (target("api.example.com") + "&resource=https%3A%2F%2Fother.example.com", Some("invalid_target")),
+    ] {
+        assert_eq!(issuer.token_request(FORM, None, &body).await.1["error"].as_str(), found, "{body}");
+    }
     let (status, answer) = issuer.token_request("application/json", None, "{\"grant_type\": 1,}").await;
     assert_eq!((status, answer["error"].as_str().unwrap()), (StatusCode::BAD_REQUEST, "invalid_request"));
+}
+
+#[tokio::test]
+async fn rfc8414_3_1_an_issuer_with_a_path_is_found_in_every_place() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = |issuer: &str| AuthorizationServer::new(Idp::new(issuer), API);
+    let app: Router = Router::new().fallback_service(server(&format!("{url}/tenant")));
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let body = async |url: &str, path: &str| {
+        let response = get(url, path, &[]).await;
+        let status = response.status().as_u16();
+        (status, response.into_body().collect().await.unwrap().to_bytes())
+    };
+    for path in [
+        "/tenant/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/tenant",
+        "/.well-known/oauth-authorization-server/tenant",
+    ] {
+        let (status, document) = body(&url, path).await;
+        assert_eq!(status, 200, "{path}");
+        let document: Value = serde_json::from_slice(&document).unwrap();
+        for (member, path) in [
+            ("issuer", ""),
+            ("jwks_uri", "/jwks"),
+            ("token_endpoint", "/token"),
+            ("authorization_endpoint", "/authorize"),
+        ] {
+            assert_eq!(document[member], format!("{url}/tenant{path}"));
+        }
+    }
+    assert_eq!(body(&url, "/tenant/jwks").await.0, 200);
+    assert_eq!(body(&url, "/tenant/authorize").await.0, 400, "there is no such grant");
+    for elsewhere in ["/jwks", "/jwks/tenant", "/.well-known/openid-configuration", "/tenant", "/"] {
+        assert_eq!(body(&url, elsewhere).await.0, 404, "{elsewhere}");
+    }
+    let at_the_root = serve(Router::new().fallback_service(server("https://id.example.com"))).await;
+    assert_eq!(body(&at_the_root, "/.well-known/oauth-authorization-server").await.0, 200);
+    assert_eq!(body(&at_the_root, "/.well-known/oauth-authorization-server/tenant").await.0, 404);
 }
 
 /// Plain hyper, HTTP/1.1 and HTTP/2, without axum.
