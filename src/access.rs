@@ -67,7 +67,7 @@ impl Rule {
     }
 
     /// No token at all.
-    fn never() -> Self {
+    pub(crate) fn never() -> Self {
         Self(Node::Any(Vec::new()))
     }
 

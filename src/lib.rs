@@ -34,6 +34,8 @@ mod axum;
 mod tonic;
 #[cfg(feature = "reflection")]
 mod reflection;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "settings")]

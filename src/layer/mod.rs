@@ -11,8 +11,10 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 pub use self::future::ResponseFuture;
-#[cfg(feature = "axum")]
+#[cfg(any(feature = "axum", feature = "mcp"))]
 pub(crate) use self::policy::find;
+#[cfg(feature = "mcp")]
+pub(crate) use self::policy::{Anonymous, respond};
 use self::policy::{Access, Policy};
 pub use self::service::BearerAuth;
 use crate::access::{Ask, IntoRule, MethodAccess, Rule, all_of};

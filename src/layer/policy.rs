@@ -34,7 +34,7 @@ pub(super) enum Access {
 #[derive(Debug, Clone)]
 pub(crate) struct Anonymous {
     /// Whose layer it was.
-    server: Arc<ServerIdentity>,
+    pub(crate) server: Arc<ServerIdentity>,
 }
 
 /// What is to be done with a request.
@@ -174,7 +174,7 @@ pub(crate) fn find(extensions: &Extensions) -> Result<Result<&Token, &Anonymous>
 }
 
 /// Makes the response, and leaves the reason in its extensions for whoever is outside.
-pub(super) fn respond<R, B, ResB>(respond: &R, rejection: &Rejection, request: &Request<B>) -> Response<ResB>
+pub(crate) fn respond<R, B, ResB>(respond: &R, rejection: &Rejection, request: &Request<B>) -> Response<ResB>
 where
     R: Respond<ResB>,
 {

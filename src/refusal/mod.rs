@@ -131,6 +131,12 @@ impl Rejection {
         rejection
     }
 
+    /// A refusal that names the scopes of one token that would meet the rule, if there are any.
+    pub(crate) fn asking(self, rule: &Rule) -> Self {
+        let scope = Some(rule.sufficient_scopes()).filter(|scope| !scope.is_empty());
+        self.with_scope(scope.map(Into::into))
+    }
+
     /// Why.
     #[must_use]
     pub fn kind(&self) -> RejectionKind {
@@ -286,9 +292,8 @@ impl Token {
         if rule.allows(self) {
             return Ok(());
         }
-        let scope = rule.sufficient_scopes().into();
         Err(Rejection::new(RejectionKind::InsufficientScope)
-            .with_scope(Some(scope))
+            .asking(rule)
             .with_issuer(Some(self.trusted_issuer().clone()))
             .told(self.server(), Some(rule)))
     }

@@ -26,6 +26,7 @@ mod layering;
 mod leaks;
 mod long;
 mod loopback;
+mod mcp;
 mod metadata;
 mod mutate;
 #[cfg(feature = "reqwest")]
