@@ -78,6 +78,7 @@
 //! | certificate authorities | the platform's | the operator's choice; a cargo feature never changes it, a call or a setting does |
 //! | RSA keys | 2048 to 8192 bits, an odd exponent of at least 3 | RFC 7518 §3.3; the upper bound keeps one key from costing seconds a token |
 //! | where a token may be | one `Authorization` header | RFC 6750 §2: one method, once; a query ends up in logs |
+//! | body of an MCP request (feature `mcp`) | at most 1 MiB, or what `ToolAccessLayer::limit` says | room for a document among the arguments; it is held while it is read |
 //! | body of a refusal | none ([`EmptyBody`]) | works with every body type |
 //!
 //! # Security

@@ -31,6 +31,7 @@
 //! | a member twice; nesting without end; huge numbers; many dots | refused, at every depth; bounds come before any decoding |
 //! | a claim with a wrong JSON type, to have it taken for absent | a wrong type is invalid, and so is `null` where a claim is read |
 //! | two `Authorization` headers, or a token in the query | 400 for the first; the second is not looked for |
+//! | a call of a tool that the MCP server reads in another way (feature `mcp`) | what two JSON parsers could understand in two ways is refused, and so are headers that do not say what the body says |
 //! | a scope that looks like another: other separators, prefixes | scopes follow RFC 6749 §3.3 or grant nothing; they are compared whole |
 //!
 //! # Around a protected service

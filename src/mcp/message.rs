@@ -124,9 +124,9 @@ impl<'de> Visitor<'de> for Params {
     }
 }
 
-/// Whether a parser that ignores case, or one in C, where NUL ends a text, would take one text for the other. Upper
-/// case, because `ſ` has the upper case of `s`.
-fn is_taken_for(text: &str, other: &str) -> bool {
-    let text = text.split('\0').next().unwrap_or_default();
+/// Whether a server would take one text for the other that ignores case or white space around it, or that is written in
+/// C, where NUL ends a text. Upper case, because `ſ` has the upper case of `s`.
+pub(super) fn is_taken_for(text: &str, other: &str) -> bool {
+    let text = text.split('\0').next().unwrap_or_default().trim();
     text.to_uppercase() == other.to_uppercase()
 }

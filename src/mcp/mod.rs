@@ -46,7 +46,7 @@ use http_body_util::BodyExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use self::message::{Malformed, Message, messages};
+use self::message::{Malformed, Message, is_taken_for, messages};
 use crate::access::{IntoRule, Rule, all_of};
 use crate::layer::{Anonymous, find, respond};
 use crate::event::RejectionKind;
@@ -79,17 +79,24 @@ pub const MAX_TOOL_CALL: usize = 1024 * 1024;
 pub struct ToolAccess {
     tools: HashMap<Box<str>, Rule>,
     otherwise: Rule,
+    /// For a name that could be taken for a listed one.
+    never: Rule,
 }
 
 impl ToolAccess {
     /// A tool that is not listed is refused.
     pub fn deny() -> Self {
-        Self { tools: HashMap::new(), otherwise: Rule::never() }
+        Self::otherwise(Rule::never())
     }
 
-    /// A tool that is not listed may be called with any valid token.
+    /// A tool that is not listed may be called with any valid token, unless its name differs from a listed one in case or
+    /// white space only.
     pub fn authenticated() -> Self {
-        Self { tools: HashMap::new(), otherwise: Rule::authenticated() }
+        Self::otherwise(Rule::authenticated())
+    }
+
+    fn otherwise(otherwise: Rule) -> Self {
+        Self { tools: HashMap::new(), otherwise, never: Rule::never() }
     }
 
     /// A tool that asks for all of these scopes; of none, for any valid token.
@@ -113,7 +120,12 @@ impl ToolAccess {
     }
 
     fn at(&self, tool: &str) -> &Rule {
-        self.tools.get(tool).unwrap_or(&self.otherwise)
+        let is_alike = || self.tools.keys().any(|listed| is_taken_for(tool, listed));
+        match self.tools.get(tool) {
+            Some(rule) => rule,
+            None if is_alike() => &self.never,
+            None => &self.otherwise,
+        }
     }
 }
 

@@ -139,7 +139,9 @@ async fn an_unlisted_tool_is_denied_or_open_as_the_rules_begin() {
     let rules = ToolAccess::authenticated().tool_rule("reset", any_of(["math:write", "admin"]));
     let open = self::app(&world, ToolAccessLayer::new(rules));
     assert_eq!(verdict(&open, post(&reads, call("drop"))).await, PASSES);
-    assert_eq!(verdict(&open, post(&reads, call("reset"))).await, FORBIDDEN);
+    for reset in ["reset", "Reset", " reset", "reset\n", "re\u{17f}et"] {
+        assert_eq!(verdict(&open, post(&reads, call(reset))).await, FORBIDDEN, "{reset:?}");
+    }
     let admin = world.token().scopes(["admin"]).sign();
     assert_eq!(verdict(&open, post(&admin, call("reset"))).await, PASSES);
 }
@@ -189,6 +191,8 @@ async fn what_could_be_read_in_two_ways_is_refused() {
         ("an end inside the name", good.replace(r#""add""#, r#""add\u0000x""#), NO_TOOL),
         ("an end inside the method", good.replace("tools/call", r"tools/call\u0000"), NO_MESSAGE),
         ("another case of the method", good.replace("tools/call", "Tools/Call"), NO_MESSAGE),
+        ("space around the method", good.replace("tools/call", r"tools/call\n"), NO_MESSAGE),
+        ("space around a member", good.replace(r#""name""#, r#"" name":"reset","name""#), NO_TOOL),
         ("a member of nobody's", good.replace(r#""id":1"#, r#""__proto__":{"method":"x"}"#), NO_MESSAGE),
         ("a call that is a response", good.replace(r#""id":1"#, r#""result":{}"#), NO_MESSAGE),
         ("a call that is an error", good.replace(r#""id":1"#, r#""error":null"#), NO_MESSAGE),
@@ -232,6 +236,71 @@ async fn what_could_be_read_in_two_ways_is_refused() {
     ] {
         assert_eq!(verdict(&app, post(&token, bytes)).await, NOT_JSON, "{name}");
     }
+}
+
+/// A forbidden call with something put in, taken out or written over, at every place: whatever still passes is no call
+/// of the forbidden tool, however loosely the server behind reads.
+#[tokio::test]
+async fn no_change_to_a_forbidden_call_gets_it_through() {
+    let world = World::new();
+    let token = world.api.verify(&world.token().scopes(["math:read"]).sign()).await.unwrap();
+    let app: Router = Router::new().route("/", any(echo)).layer(ToolAccessLayer::new(tools()));
+    let request = |body: Vec<u8>| {
+        let mut request = post("", body);
+        request.extensions_mut().insert(token.clone());
+        request
+    };
+    let forbidden = call("reset");
+    assert_eq!(verdict(&app, request(forbidden.clone().into())).await, FORBIDDEN);
+    let allowed: &[u8] = br#""name":"add","#;
+    let pieces: [&[u8]; 16] = [
+        b"",
+        b"\"",
+        b"\\",
+        b"\\u0000",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b" ",
+        b"\0",
+        b"\xff",
+        b"1",
+        allowed,
+        br#""method":"ping","#,
+    ];
+    let mut passed = 0;
+    for place in 0..=forbidden.len() {
+        for piece in pieces {
+            for over in [0, 1, piece.len()] {
+                let (before, rest) = forbidden.as_bytes().split_at(place);
+                let body = [before, piece, rest.get(over..).unwrap_or_default()].concat();
+                let (status, _) = verdict(&app, request(body.clone())).await;
+                if status != 200 {
+                    continue;
+                }
+                passed += 1;
+                let said = String::from_utf8(body).unwrap();
+                assert!(!calls_reset(&serde_json::from_str(&said).unwrap()), "{said}");
+            }
+        }
+    }
+    assert!(passed > 0, "some changes leave a message that asks for nothing");
+}
+
+/// As a parser might that minds neither case nor what is behind a NUL.
+fn calls_reset(message: &Value) -> bool {
+    let loose = |text: &str| text.split('\0').next().unwrap().trim().to_lowercase();
+    let members = |value: &Value, name: &str| -> Vec<Value> {
+        let object = value.as_object().into_iter().flatten();
+        object.filter(|(member, _)| loose(member) == name).map(|(_, value)| value.clone()).collect()
+    };
+    let says =
+        |values: &[Value], text: &str| values.iter().filter_map(Value::as_str).any(|v| loose(v) == text);
+    says(&members(message, "method"), "tools/call")
+        && members(message, "params").iter().any(|params| says(&members(params, "name"), "reset"))
 }
 
 /// However it is written, it is the tool that the server behind will find.
