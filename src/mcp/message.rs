@@ -60,7 +60,7 @@ impl Message {
         let tool = match members.method.as_deref() {
             Some(TOOLS_CALL) => Some(tool(members.params)?),
             // What a server that compares in another way would take for it.
-            Some(method) if is_taken_for(method, TOOLS_CALL) => return Err(Malformed::NotAMessage),
+            Some(method) if folded(method) == folded(TOOLS_CALL) => return Err(Malformed::NotAMessage),
             _ => None,
         };
         Ok(Self { method: members.method, tool })
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for Params {
                 if tool.replace(map.next_value()?).is_some() {
                     return Err(Error::duplicate_field("name"));
                 }
-            } else if is_taken_for(&member, "name") {
+            } else if folded(&member) == folded("name") {
                 return Err(Error::custom("a member that could be taken for the name"));
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -124,9 +124,8 @@ impl<'de> Visitor<'de> for Params {
     }
 }
 
-/// Whether a server would take one text for the other that ignores case or white space around it, or that is written in
-/// C, where NUL ends a text. Upper case, because `ſ` has the upper case of `s`.
-pub(super) fn is_taken_for(text: &str, other: &str) -> bool {
-    let text = text.split('\0').next().unwrap_or_default().trim();
-    text.to_uppercase() == other.to_uppercase()
+/// What a text and those that could be taken for it have in common: by a server that ignores case or white space around
+/// it, or one in C, where NUL ends a text. Upper case, because `ſ` has the upper case of `s`.
+pub(super) fn folded(text: &str) -> String {
+    text.split('\0').next().unwrap_or_default().trim().to_uppercase()
 }

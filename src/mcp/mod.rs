@@ -28,7 +28,7 @@
 
 mod message;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -46,7 +46,7 @@ use http_body_util::BodyExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use self::message::{Malformed, Message, is_taken_for, messages};
+use self::message::{Malformed, Message, folded, messages};
 use crate::access::{IntoRule, Rule, all_of};
 use crate::layer::{Anonymous, find, respond};
 use crate::event::RejectionKind;
@@ -79,7 +79,8 @@ pub const MAX_TOOL_CALL: usize = 1024 * 1024;
 pub struct ToolAccess {
     tools: HashMap<Box<str>, Rule>,
     otherwise: Rule,
-    /// For a name that could be taken for a listed one.
+    /// What the listed names are like; for a name that could be taken for one of them there is `never`.
+    folded: HashSet<String>,
     never: Rule,
 }
 
@@ -96,7 +97,7 @@ impl ToolAccess {
     }
 
     fn otherwise(otherwise: Rule) -> Self {
-        Self { tools: HashMap::new(), otherwise, never: Rule::never() }
+        Self { tools: HashMap::new(), otherwise, folded: HashSet::new(), never: Rule::never() }
     }
 
     /// A tool that asks for all of these scopes; of none, for any valid token.
@@ -116,14 +117,14 @@ impl ToolAccess {
     pub fn tool_rule(mut self, name: &str, rule: Rule) -> Self {
         let before = self.tools.insert(name.into(), rule);
         assert!(before.is_none(), "{name:?} is listed twice");
+        self.folded.insert(folded(name));
         self
     }
 
     fn at(&self, tool: &str) -> &Rule {
-        let is_alike = || self.tools.keys().any(|listed| is_taken_for(tool, listed));
         match self.tools.get(tool) {
             Some(rule) => rule,
-            None if is_alike() => &self.never,
+            None if self.folded.contains(&folded(tool)) => &self.never,
             None => &self.otherwise,
         }
     }
