@@ -213,6 +213,7 @@ async fn what_could_be_read_in_two_ways_is_refused() {
         ("name a list", good.replace(r#""add""#, r#"["add"]"#), NO_TOOL),
         ("half a character", good.replace(r#""add""#, r#""add\ud800""#), NO_TOOL),
         ("members by position", r#"["2.0",1,"tools/call",{"name":"add"}]"#.into(), NO_MESSAGE),
+        ("members by position, in a batch", r#"[["2.0","ping",{}]]"#.into(), NO_MESSAGE),
         ("a message in a text", json!(good).to_string(), NO_MESSAGE),
         ("a number", "1".into(), NO_MESSAGE),
         ("an empty object", "{}".into(), NO_MESSAGE),
