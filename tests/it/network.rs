@@ -7,7 +7,9 @@ use axum::Router;
 use axum::extract::Request;
 use http::StatusCode;
 use http::header::AUTHORIZATION;
-use tower_bearer::manual::defaults::{BACKOFF_MIN, MAX_BEARER_FILE_LENGTH, MAX_RESPONSE_LENGTH};
+use tower_bearer::manual::defaults::{
+    BACKOFF_MIN, FETCH_TIMEOUT, MAX_BEARER_FILE_LENGTH, MAX_RESPONSE_LENGTH,
+};
 use tower_bearer::settings::Settings;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
@@ -347,7 +349,7 @@ async fn a_client_of_ones_own_has_our_timeout() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let fetch = ReqwestFetch::from(own_client().build().unwrap());
-    let error = get(&fetch, &url).await.unwrap_err();
-    assert_eq!(error.kind(), FetchErrorKind::Timeout);
+    let ended = tokio::time::timeout(2 * FETCH_TIMEOUT, get(&fetch, &url)).await;
+    assert_eq!(ended.expect("it ends by itself").unwrap_err().kind(), FetchErrorKind::Timeout);
     drop(listener);
 }
