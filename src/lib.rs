@@ -61,6 +61,9 @@ pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
 pub use profile::Profile;
 pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};
-pub use server::{Issuer, NotReady, ResourceMetadata, ResourceServer, ResourceServerBuilder};
+pub use server::{
+    Health, HealthService, Issuer, IssuerHealth, KeyState, NotReady, ResourceMetadata, ResourceServer,
+    ResourceServerBuilder,
+};
 pub use time::{Clock, SystemClock};
 pub use token::{ClaimsError, Token};

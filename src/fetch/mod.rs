@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 #[cfg(feature = "reqwest")]
 pub use self::builder::ReqwestFetchBuilder;
@@ -66,6 +66,7 @@ pub type FetchFuture = Pin<Box<dyn Future<Output = Result<FetchResponse, FetchEr
 pub struct FetchRequest {
     url: String,
     accept: &'static str,
+    if_none_match: Option<HeaderValue>,
 }
 
 /// What came back.
@@ -80,6 +81,7 @@ pub struct FetchResponse {
 pub struct FetchError {
     kind: FetchErrorKind,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 /// Why a fetch failed.
@@ -131,13 +133,26 @@ impl FetchRequest {
     /// A request for a document.
     #[must_use]
     pub fn new(url: impl Into<String>, accept: &'static str) -> Self {
-        Self { url: url.into(), accept }
+        Self { url: url.into(), accept, if_none_match: None }
     }
 
     /// The absolute URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Asks for the document only if it is not this version of it.
+    #[must_use]
+    pub fn if_none_match(self, etag: HeaderValue) -> Self {
+        Self { if_none_match: Some(etag), ..self }
+    }
+
+    /// A value for the `If-None-Match` header (RFC 9110 §13.1.2): the version that is in use. An implementation may leave
+    /// it out; if it sends it, the answer may be 304.
+    #[must_use]
+    pub fn etag(&self) -> Option<&HeaderValue> {
+        self.if_none_match.as_ref()
     }
 
     /// A value for the `Accept` header.
@@ -177,7 +192,7 @@ impl FetchError {
     /// An error of this kind.
     #[must_use]
     pub fn new(kind: FetchErrorKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, source: None, retry_after: None }
     }
 
     /// Adds what caused it.
@@ -185,6 +200,16 @@ impl FetchError {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The server asked for this pause.
+    #[must_use]
+    pub(crate) fn after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Why it failed.

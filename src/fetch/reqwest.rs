@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::reqwest::Client;
 use bytes::BytesMut;
-use http::header::{ACCEPT, AUTHORIZATION};
+use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH};
 use url::Url;
 
 use super::bearer::BearerFile;
@@ -62,6 +62,9 @@ impl Fetch for ReqwestFetch {
             let url = Url::parse(request.url())
                 .map_err(|error| FetchError::new(FetchErrorKind::Url).because(error))?;
             let mut get = client.get(url.clone()).header(ACCEPT, request.accept()).timeout(FETCH_TIMEOUT);
+            if let Some(etag) = request.etag() {
+                get = get.header(IF_NONE_MATCH, etag);
+            }
             if let Some(bearer) = bearers.iter().find(|bearer| bearer.is_for(&url)) {
                 get = get.header(AUTHORIZATION, bearer.authorization().await?);
             }

@@ -3,8 +3,10 @@
 //! The cryptography underneath would accept more than is safe (an RSA modulus of 1024 bits or an even one, an
 //! exponent of 1, a point of small order), so the checks are here, before a backend sees the key.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::algorithm::{Algorithm, AlgorithmSet};
-use super::backend::{Curve, Material, VerifyingKey};
+use super::backend::{Curve, Material, VerifyingKey, sha256};
 use super::base64url;
 use super::compact::MAX_KID_LENGTH;
 use super::json::{Object, Value};
@@ -18,6 +20,8 @@ pub(crate) struct Key {
     pub(crate) kid: Option<Box<str>>,
     material: Material,
     prepared: Box<[(Algorithm, VerifyingKey)]>,
+    /// Somebody has said that it must not be used any more.
+    blocked: AtomicBool,
 }
 
 impl Key {
@@ -107,12 +111,47 @@ impl Key {
         let prepared: Option<Box<[_]>> =
             wanted.into_iter().map(|a| Some((a, VerifyingKey::prepare(&material, a)?))).collect();
         let prepared = prepared.ok_or("not a valid public key")?;
-        Ok(Self { kid: kid.map(Into::into), material, prepared })
+        Ok(Self { kid: kid.map(Into::into), material, prepared, blocked: AtomicBool::new(false) })
     }
 
     /// This key, ready for `algorithm`; `None` if it must not be used with it.
     pub(crate) fn prepared_for(&self, algorithm: Algorithm) -> Option<&VerifyingKey> {
+        if self.blocked.load(Ordering::Relaxed) {
+            return None;
+        }
         self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key))
+    }
+
+    /// Verifies nothing from now on, if it has this `kid` or thumbprint.
+    pub(crate) fn block(&self, name: &str) -> bool {
+        let meant = self.kid.as_deref() == Some(name) || self.thumbprint() == name;
+        if meant {
+            self.blocked.store(true, Ordering::Relaxed);
+        }
+        meant
+    }
+
+    /// The JWK thumbprint with SHA-256 (RFC 7638), which names the key whatever it is called.
+    pub(crate) fn thumbprint(&self) -> String {
+        let encode = base64url::encode;
+        // §3.2: the required members in lexicographic order. None of the values needs an escape.
+        let json = match &self.material {
+            Material::Rsa { n, e } => {
+                format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n))
+            }
+            Material::Ec { curve, point } => {
+                let crv = match curve {
+                    Curve::P256 => "P-256",
+                    Curve::P384 => "P-384",
+                    Curve::P521 => "P-521",
+                };
+                let coordinates = point.get(1..).unwrap_or_default();
+                let (x, y) = coordinates.split_at(coordinates.len() / 2);
+                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{}","y":"{}"}}"#, encode(x), encode(y))
+            }
+            Material::Ed25519(x) => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x)),
+        };
+        encode(&sha256(json.as_bytes()))
     }
 
     /// Whether both are the same public key, whatever they are called.

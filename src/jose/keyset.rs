@@ -87,6 +87,11 @@ impl KeySet {
         &self.left_out
     }
 
+    /// Blocks the keys of this name: their `kid` or their thumbprint. Says whether there are any.
+    pub(crate) fn block(&self, name: &str) -> bool {
+        self.keys.iter().fold(false, |any, key| key.block(name) || any)
+    }
+
     pub(crate) fn shares_a_key_with(&self, other: &Self) -> bool {
         self.keys.iter().any(|ours| other.keys.iter().any(|theirs| ours.same_key(theirs)))
     }

@@ -159,6 +159,31 @@ pub(crate) struct SharedSecret {
     prepared: Vec<(HmacAlgorithm, backend::HmacKey)>,
 }
 
+impl Keys {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Public(set) => set.len(),
+            Self::Shared(_) => 1,
+        }
+    }
+
+    /// The places of the keys that are not used, and why.
+    pub(crate) fn left_out(&self) -> Vec<(usize, &'static str)> {
+        match self {
+            Self::Public(set) => set.left_out().iter().map(|key| (key.index, key.reason)).collect(),
+            Self::Shared(_) => Vec::new(),
+        }
+    }
+
+    /// Blocks the keys of this name; a shared secret has none.
+    pub(crate) fn block(&self, name: &str) -> bool {
+        match self {
+            Self::Public(set) => set.block(name),
+            Self::Shared(_) => false,
+        }
+    }
+}
+
 impl Rules {
     /// Every check that needs no key, in the order of [`TokenError`].
     pub(crate) fn check(

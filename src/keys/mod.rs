@@ -1,5 +1,7 @@
 //! Where an issuer's keys come from.
 
+pub(crate) mod absent;
+mod caching;
 mod discovery;
 pub(crate) mod refresh;
 pub(crate) mod remote;

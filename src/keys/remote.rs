@@ -4,20 +4,25 @@
 //! that disconnects does not end it for those who wait with it.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use http::StatusCode;
+use http::header::ETAG;
+use http::{HeaderValue, StatusCode};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
+use super::absent::Absent;
+use super::caching::{freshness, retry_after};
 use super::discovery::discover;
-use super::refresh::{BACKOFF_MIN, Miss, Refresh, Supply};
+use super::refresh::{BACKOFF_MIN, Freshness, Miss, Phase, Refresh, Roll, Supply};
 use crate::event::{Event, Observers};
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchRequest, bounded};
-use crate::jose::{AlgorithmSet, KeySet};
+use crate::jose::{self, AlgorithmSet, KeySet};
 use crate::time::Clock;
 
 /// How long a request waits for a fetch because its key is unknown.
@@ -96,14 +101,52 @@ struct Shared {
     discovered: Mutex<Option<(KeyUrl, Instant)>>,
     end: watch::Sender<Ended>,
     miss_waiters: AtomicUsize,
+    absent: Mutex<Absent>,
+    /// Names of keys that must not be used.
+    blocked: Mutex<Vec<String>>,
+    history: Mutex<History>,
+    timer: Mutex<Option<AbortHandle>>,
     /// The last words about keys that were left out.
     last_report: Mutex<String>,
 }
 
 struct Loaded {
     keys: Arc<KeySet>,
+    version: Option<Version>,
     /// Until then a request need not ask the state machine.
     ask_again_at: Instant,
+}
+
+/// How fetches have ended, for people.
+#[derive(Default)]
+struct History {
+    last_success: Option<SystemTime>,
+    last_error: Option<(SystemTime, FetchErrorKind)>,
+}
+
+/// Where the keys of an issuer are in their life, for people.
+pub(crate) struct Report {
+    pub(crate) phase: Phase,
+    pub(crate) keys: usize,
+    pub(crate) left_out: Vec<(usize, &'static str)>,
+    pub(crate) last_success: Option<SystemTime>,
+    pub(crate) last_error: Option<(SystemTime, FetchErrorKind)>,
+    pub(crate) stale_for: Option<Duration>,
+    pub(crate) next_refresh: Option<Duration>,
+}
+
+/// Which version of which document a set was read from.
+#[derive(Clone)]
+struct Version {
+    url: KeyUrl,
+    etag: HeaderValue,
+}
+
+/// What a fetch has brought.
+struct Fetched {
+    keys: Arc<KeySet>,
+    version: Option<Version>,
+    freshness: Freshness,
 }
 
 impl RemoteKeys {
@@ -115,6 +158,10 @@ impl RemoteKeys {
             discovered: Mutex::default(),
             end: watch::Sender::new(Ended::Failed),
             miss_waiters: AtomicUsize::new(0),
+            absent: Mutex::default(),
+            blocked: Mutex::default(),
+            history: Mutex::default(),
+            timer: Mutex::default(),
             last_report: Mutex::default(),
         }))
     }
@@ -155,13 +202,19 @@ impl RemoteKeys {
     }
 
     /// A token's key is not in `tried`.
-    pub(crate) fn miss(&self, tried: &Arc<KeySet>) -> Missed {
+    pub(crate) fn miss(&self, tried: &Arc<KeySet>, kid: Option<&str>) -> Missed {
+        let now = self.0.remote.clock.instant();
+        if kid.is_some_and(|kid| lock(&self.0.absent).contains(kid, now))
+            && !lock(&self.0.refresh).is_troubled()
+        {
+            return Missed::Unknown;
+        }
         let Some(seat) = Seat::take(&self.0) else { return Missed::Unavailable(MISS_WAIT) };
         let mut refresh = lock(&self.0.refresh);
         if !self.0.loaded.load().as_ref().is_some_and(|loaded| Arc::ptr_eq(&loaded.keys, tried)) {
             return Missed::Newer;
         }
-        match refresh.miss(self.0.remote.clock.instant()) {
+        match refresh.miss(now) {
             Miss::Join => Missed::Wait(self.0.flight(MISS_WAIT, Some(seat))),
             Miss::Fetch => {
                 let flight = self.0.flight(MISS_WAIT, Some(seat));
@@ -173,6 +226,59 @@ impl RemoteKeys {
             Miss::Unknown => Missed::Unknown,
             Miss::Unavailable(pause) => Missed::Unavailable(pause),
         }
+    }
+}
+
+impl RemoteKeys {
+    /// Fetches now, whatever the schedule.
+    pub(crate) fn demand(&self) -> Flight {
+        let mut refresh = lock(&self.0.refresh);
+        let start = refresh.demand(self.0.remote.clock.instant());
+        let flight = self.0.flight(COLD_WAIT, None);
+        let number = refresh.flight();
+        drop(refresh);
+        if start {
+            self.0.start(number);
+        }
+        flight
+    }
+
+    /// Never uses the keys of this name again. Says whether there are any now.
+    pub(crate) fn block(&self, name: &str) -> bool {
+        // Remembered first, so that a set that comes in now is not missed.
+        lock(&self.0.blocked).push(name.to_owned());
+        self.0.loaded.load().as_ref().is_some_and(|loaded| loaded.keys.block(name))
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let now = self.0.remote.clock.instant();
+        let refresh = lock(&self.0.refresh);
+        let phase = refresh.phase(now);
+        let wake_at = refresh.wake_at(now);
+        let in_flight = refresh.flight().is_some();
+        drop(refresh);
+        let loaded =
+            self.0.loaded.load_full().filter(|_| matches!(phase, Phase::Fresh | Phase::Stale { .. }));
+        let keys = loaded.map(|loaded| jose::Keys::Public(loaded.keys.clone()));
+        let History { last_success, last_error } = *lock(&self.0.history);
+        Report {
+            phase,
+            keys: keys.as_ref().map_or(0, jose::Keys::len),
+            left_out: keys.as_ref().map(jose::Keys::left_out).unwrap_or_default(),
+            last_success,
+            last_error,
+            stale_for: match phase {
+                Phase::Stale { until } => Some(until.saturating_duration_since(now)),
+                _ => None,
+            },
+            next_refresh: wake_at
+                .map(|at| if in_flight { Duration::ZERO } else { at.saturating_duration_since(now) }),
+        }
+    }
+
+    /// A fetch that a token waited for has not brought its key.
+    pub(crate) fn is_absent(&self, kid: &str) {
+        lock(&self.0.absent).insert(kid, self.0.remote.clock.instant());
     }
 }
 
@@ -206,6 +312,7 @@ impl Shared {
         let mut guard = InFlight { shared: self.clone(), number, since, ended: false };
         // Without a runtime the guard reports the failure.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        self.keep_time(&runtime);
         runtime.spawn(async move {
             let result = guard.shared.load().await;
             guard.ended = true;
@@ -213,7 +320,32 @@ impl Shared {
         });
     }
 
-    async fn load(&self) -> Result<KeySet, FetchError> {
+    /// Starts the timer, if none runs: from the first fetch on, keys are refreshed whether requests come or not.
+    fn keep_time(self: &Arc<Self>, runtime: &tokio::runtime::Handle) {
+        let mut timer = lock(&self.timer);
+        if timer.as_ref().is_none_or(AbortHandle::is_finished) {
+            let task = runtime.spawn(keep_time(Arc::downgrade(self), self.end.subscribe()));
+            *timer = Some(task.abort_handle());
+        }
+    }
+
+    /// Starts what is due, and says for how long nothing will be.
+    fn on_time(self: &Arc<Self>, now: Instant) -> Duration {
+        let mut refresh = lock(&self.refresh);
+        let due = refresh.tick(now);
+        if due {
+            self.publish(&refresh);
+        }
+        let number = refresh.flight();
+        let wake_at = refresh.wake_at(now);
+        drop(refresh);
+        if due {
+            self.start(number);
+        }
+        wake_at.map_or(Duration::MAX, |at| at.saturating_duration_since(now))
+    }
+
+    async fn load(&self) -> Result<Fetched, FetchError> {
         let url = self.place().await?;
         let fetched = self.load_from(&url).await;
         if fetched.is_err() {
@@ -238,17 +370,39 @@ impl Shared {
         Ok(url)
     }
 
-    async fn load_from(&self, url: &KeyUrl) -> Result<KeySet, FetchError> {
+    async fn load_from(&self, url: &KeyUrl) -> Result<Fetched, FetchError> {
         let request = FetchRequest::new(url.as_str(), "application/jwk-set+json, application/json");
+        let ours = self.loaded.load_full().and_then(|loaded| {
+            let version = loaded.version.clone().filter(|version| version.url == *url)?;
+            Some((loaded.keys.clone(), version))
+        });
+        let request = match &ours {
+            Some((_, version)) => request.if_none_match(version.etag.clone()),
+            None => request,
+        };
         let response = bounded(&*self.remote.fetch, request).await?;
-        if response.status() != StatusCode::OK {
-            return Err(FetchError::new(FetchErrorKind::Status));
+        let freshness = freshness(response.headers());
+        match (response.status(), ours) {
+            (StatusCode::OK, _) => {}
+            // RFC 9110 §15.4.5: ours is the current one. The headers are those of the new answer.
+            (StatusCode::NOT_MODIFIED, Some((keys, version))) => {
+                return Ok(Fetched { keys, version: Some(version), freshness });
+            }
+            _ => {
+                let pause = retry_after(response.headers());
+                return Err(FetchError::new(FetchErrorKind::Status).after(pause));
+            }
         }
         let keys = KeySet::from_jwks(response.body(), self.remote.algorithms)
             .map_err(|_| FetchError::new(FetchErrorKind::Document))?;
         self.report_left_out(&keys);
         // Also after a good set: an issuer that publishes nothing has a fault, and has not withdrawn everything.
-        if keys.is_empty() { Err(FetchError::new(FetchErrorKind::NoUsableKey)) } else { Ok(keys) }
+        if keys.is_empty() {
+            return Err(FetchError::new(FetchErrorKind::NoUsableKey));
+        }
+        let etag = response.headers().get(ETAG).cloned();
+        let version = etag.map(|etag| Version { url: url.clone(), etag });
+        Ok(Fetched { keys: Arc::new(keys), version, freshness })
     }
 
     /// Says which published keys are not used and why, when that has changed.
@@ -272,15 +426,18 @@ impl Shared {
     }
 
     /// The fetch that began at `since` has ended.
-    fn finish(&self, number: Option<u64>, since: Instant, result: Result<KeySet, FetchError>) {
+    fn finish(&self, number: Option<u64>, since: Instant, result: Result<Fetched, FetchError>) {
         let now = self.remote.clock.instant();
         let took = now.saturating_duration_since(since);
-        let result = result.map(Arc::new);
-        self.take_over(number, now, result.as_ref().ok());
+        self.block_in(&result);
+        self.take_over(number, now, &result);
+        // Again, for a name that came in between: whoever names one looks at the set in use afterwards.
+        self.block_in(&result);
+        self.remember(&result);
         // Last: whatever a subscriber or an observer does, nobody waits for it.
         let issuer = &*self.remote.label;
         let event = match &result {
-            Ok(keys) => {
+            Ok(Fetched { keys, .. }) => {
                 tracing::debug!(
                     target: "tower_bearer::keys",
                     issuer, keys = keys.len(), ?took, "fetched keys"
@@ -298,22 +455,40 @@ impl Shared {
         self.remote.observers.tell(&event);
     }
 
+    fn block_in(&self, result: &Result<Fetched, FetchError>) {
+        if let Ok(fetched) = result {
+            for name in &*lock(&self.blocked) {
+                fetched.keys.block(name);
+            }
+        }
+    }
+
+    fn remember(&self, result: &Result<Fetched, FetchError>) {
+        let now = self.remote.clock.now();
+        let mut history = lock(&self.history);
+        match result {
+            Ok(_) => history.last_success = Some(now),
+            Err(error) => history.last_error = Some((now, error.kind())),
+        }
+    }
+
     /// Makes the keys those in use, or counts a failure; lets those go on who wait.
-    fn take_over(&self, number: Option<u64>, now: Instant, keys: Option<&Arc<KeySet>>) {
+    fn take_over(&self, number: Option<u64>, now: Instant, result: &Result<Fetched, FetchError>) {
         let mut refresh = lock(&self.refresh);
         if refresh.flight() != number {
             // It was given up, and another one may be under way: an older answer must not replace a newer one.
             return;
         }
-        let end = match keys {
-            Some(keys) => {
-                refresh.succeeded(now);
+        let end = match result {
+            Ok(Fetched { keys, version, freshness }) => {
+                refresh.succeeded(now, *freshness, roll());
                 let ask_again_at = refresh.ask_again_at().unwrap_or(now);
-                self.loaded.store(Some(Arc::new(Loaded { keys: keys.clone(), ask_again_at })));
+                let (keys, version) = (keys.clone(), version.clone());
+                self.loaded.store(Some(Arc::new(Loaded { keys, version, ask_again_at })));
                 Ended::Loaded
             }
-            None => {
-                refresh.failed(now);
+            Err(error) => {
+                refresh.failed(now, error.retry_after(), roll());
                 self.publish(&refresh);
                 Ended::Failed
             }
@@ -328,7 +503,8 @@ impl Shared {
         if let (Some(loaded), Some(ask_again_at)) = (loaded.as_ref(), refresh.ask_again_at())
             && loaded.ask_again_at != ask_again_at
         {
-            self.loaded.store(Some(Arc::new(Loaded { keys: loaded.keys.clone(), ask_again_at })));
+            let (keys, version) = (loaded.keys.clone(), loaded.version.clone());
+            self.loaded.store(Some(Arc::new(Loaded { keys, version, ask_again_at })));
         }
     }
 }
@@ -348,6 +524,34 @@ impl Drop for InFlight {
             self.shared.finish(self.number, self.since, Err(FetchError::new(FetchErrorKind::Runtime)));
         }
     }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(timer) = &*lock(&self.timer) {
+            timer.abort();
+        }
+    }
+}
+
+/// Refreshes keys when it is time, until nobody uses them any more. It holds them only while it is awake.
+async fn keep_time(shared: Weak<Shared>, mut ended: watch::Receiver<Ended>) {
+    while let Some(alive) = shared.upgrade() {
+        let clock = alive.remote.clock.clone();
+        let pause = alive.on_time(clock.instant());
+        drop(alive);
+        tokio::select! {
+            () = clock.sleep(pause) => {}
+            // Somebody's fetch has changed what there is to wait for.
+            changed = ended.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// From the operating system, by way of the standard library's hash seeds.
+fn roll() -> Roll {
+    let random = RandomState::new().hash_one(());
+    Roll(u32::try_from(random >> 32).unwrap_or_default())
 }
 
 /// One of the places for those who wait for an unknown key.

@@ -19,9 +19,12 @@
 //! | constant | value | unit | why |
 //! |---|---|---|---|
 //! | [`MAX_KEYS`] | 100 | keys | many times what issuers publish; bounds the memory and the work of an import |
-//! | [`FRESH_FOR`] | 600 | s | an issuer that withdraws a key wants it gone in minutes; asked for less often, it is not burdened |
-//! | [`REFRESH_AFTER`] | 480 | s | 80 % of the above: the new set is there before the old one stops being fresh, and no request waits |
-//! | [`STALE_FOR`] | 3600 | s | an issuer's outage of an hour goes unnoticed; a longer one must not keep a withdrawn key alive |
+//! | [`FRESH_FOR`] | 600 | s | an issuer that withdraws a key wants it gone in minutes; asked for less often, it is not burdened. Its `Cache-Control: max-age` counts instead, within the next two |
+//! | [`MIN_FRESH_FOR`] | 60 | s | also for `no-store` and `max-age=0`: an issuer cannot make each request fetch |
+//! | [`MAX_FRESH_FOR`] | 3600 | s | a day in `max-age` must not keep a withdrawn key for a day |
+//! | [`REFRESH_AT`] | 80 | % | the new set is there before the old one stops being fresh, and no request waits |
+//! | [`REFRESH_JITTER`] | 10 | % | a fleet that started together does not ask together |
+//! | [`STALE_FOR`] | 3600 | s | an issuer's outage of an hour goes unnoticed; a longer one must not keep a withdrawn key alive. `stale-if-error` can shorten it |
 //! | [`MISS_INTERVAL`] | 30 | s | made-up key ids cost the issuer at most two fetches a minute, on average |
 //! | [`MISS_BURST`] | 2 | fetches | two rotations in a row are followed at once |
 //! | [`MISS_WAIT`] | 2 | s | long enough for a healthy issuer's answer; the request is then answered 503 |
@@ -30,11 +33,14 @@
 //! | [`FLIGHT_LIMIT`] | 30 | s | twice the slowest fetch; one that has not ended by then is in a runtime that nobody drives |
 //! | [`BACKOFF_MIN`] | 1 | s | the pause after a failed fetch; a short fault is over soon |
 //! | [`BACKOFF_MAX`] | 60 | s | the pause doubles up to here: an issuer that comes back is noticed within a minute |
+//! | [`MAX_RETRY_AFTER`] | 300 | s | an issuer that asks for a pause has it; an hour's would be an outage |
+//! | [`MAX_ABSENT_KIDS`] | 1024 | key ids | twice as many as the budget lets wait in the next; 40 KiB |
+//! | [`ABSENT_FOR`] | 60 | s | a key id that a fetch did not bring is refused without another; a set that has it by then is asked first |
 //! | [`REDISCOVER_AFTER`] | 86400 | s | a JWKS URL moves rarely; after a failed fetch it is looked up again at once |
 //!
-//! Keys are refreshed when requests come in, not by a timer. The request that finds a set older than [`REFRESH_AFTER`]
-//! still uses it, up to the end of [`STALE_FOR`], and starts a fetch in the background. So a withdrawn key is accepted for
-//! about as long as [`FRESH_FOR`] under load, and after an idle time once more until that fetch has ended.
+//! From the first fetch on, keys are refreshed by a timer, whether requests come or not. A withdrawn key is accepted for at
+//! most [`REFRESH_AT`] + [`REFRESH_JITTER`] percent of the time that the set is fresh, and, while the issuer cannot be
+//! reached, up to the end of [`STALE_FOR`].
 //!
 //! # Fetching
 //!
@@ -94,8 +100,10 @@
 pub use crate::event::WARN_INTERVAL;
 pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_BEARER_FILE_LENGTH, MAX_RESPONSE_LENGTH};
 pub use crate::jose::{MAX_CANDIDATES, MAX_JSON_DEPTH, MAX_KEYS, MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
+pub use crate::keys::absent::{ABSENT_FOR, MAX_ABSENT_KIDS};
 pub use crate::keys::refresh::{
-    BACKOFF_MAX, BACKOFF_MIN, FLIGHT_LIMIT, FRESH_FOR, MISS_BURST, MISS_INTERVAL, REFRESH_AFTER, STALE_FOR,
+    BACKOFF_MAX, BACKOFF_MIN, FLIGHT_LIMIT, FRESH_FOR, MAX_FRESH_FOR, MAX_RETRY_AFTER, MIN_FRESH_FOR,
+    MISS_BURST, MISS_INTERVAL, REFRESH_AT, REFRESH_JITTER, STALE_FOR,
 };
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
 pub use crate::server::{DEFAULT_LEEWAY, MAX_LEEWAY, METADATA_MAX_AGE};

@@ -5,14 +5,13 @@ use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Map, Value};
 use tower_service::Service;
 use url::Url;
 
-use super::ResourceServer;
+use super::{ResourceServer, document};
 use crate::fetch::guard::KeyUrl;
 
 /// For how long a client may keep the document (RFC 9728 §7.10), in seconds.
@@ -86,18 +85,8 @@ impl<B> Service<Request<B>> for ResourceMetadata {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut response = Response::new(Full::default());
-        let headers = response.headers_mut();
-        if matches!(*request.method(), Method::GET | Method::HEAD) {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            if let Ok(cache) = HeaderValue::from_str(&format!("public, max-age={METADATA_MAX_AGE}")) {
-                headers.insert(CACHE_CONTROL, cache);
-            }
-            *response.body_mut() = Full::from(self.document().to_string());
-        } else {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-        }
+        let cache = format!("public, max-age={METADATA_MAX_AGE}");
+        let response = document(request.method(), StatusCode::OK, &cache, || self.document());
         ready(Ok(response))
     }
 }

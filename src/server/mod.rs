@@ -3,11 +3,18 @@
 mod issuer;
 mod verify;
 mod metadata;
+mod health;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+
+pub use self::health::{Health, HealthService, IssuerHealth, KeyState};
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 use self::issuer::{Defaults, TrustedIssuer};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
@@ -149,6 +156,60 @@ impl ResourceServer {
     #[must_use]
     pub fn metadata(&self) -> Option<ResourceMetadata> {
         ResourceMetadata::of(self.clone())
+    }
+
+    /// The state of every issuer's keys. It fetches nothing.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health::of(self)
+    }
+
+    /// Whether there are usable keys of every issuer; see [`health`](Self::health).
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.health().is_ready()
+    }
+
+    /// [`health`](Self::health) as a service, for a readiness probe.
+    #[must_use]
+    pub fn health_service(&self) -> HealthService {
+        HealthService(self.clone())
+    }
+
+    /// Fetches an issuer's keys now, whatever its schedule, and waits for them: when an operator knows that they have
+    /// changed. A fetch that is under way is joined. Fixed keys stay as they are.
+    ///
+    /// It has no budget: do not let clients call it.
+    ///
+    /// # Errors
+    /// If there is no issuer of this name, or its keys could not be had; those in use stay.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing: the fetch goes on.
+    pub async fn refresh_now(&self, issuer: &str) -> Result<(), NotReady> {
+        let loaded = match self.0.issuers.iter().find(|trusted| &*trusted.identity.name == issuer) {
+            None => false,
+            Some(TrustedIssuer { keys: KeySource::Fixed(_), .. }) => true,
+            Some(TrustedIssuer { keys: KeySource::Remote(keys), .. }) => {
+                keys.demand().ended().await == Ended::Loaded
+            }
+        };
+        if loaded { Ok(()) } else { Err(NotReady { issuers: vec![issuer.to_owned()] }) }
+    }
+
+    /// Never again verifies with a key of this issuer: for a key that has leaked, until the issuer withdraws it. `key` is
+    /// its `kid`, or its thumbprint (RFC 7638, SHA-256). It holds for sets that are fetched later too, until this server
+    /// is built anew.
+    ///
+    /// Says whether there is such a key now.
+    pub fn block_key(&self, issuer: &str, key: &str) -> bool {
+        let meant = |trusted: &&TrustedIssuer| &*trusted.identity.name == issuer;
+        let found = self.0.issuers.iter().filter(meant).any(|trusted| match &trusted.keys {
+            KeySource::Fixed(keys) => keys.block(key),
+            KeySource::Remote(keys) => keys.block(key),
+        });
+        tracing::warn!(target: "tower_bearer::keys", issuer, key, found, "blocked a key");
+        found
     }
 
     pub(crate) fn has_issuer(&self, name: &str) -> bool {
@@ -303,6 +364,29 @@ impl ResourceServerBuilder {
         }
         Ok(None)
     }
+}
+
+/// Answers GET and HEAD with a JSON document.
+fn document(
+    method: &Method,
+    status: StatusCode,
+    cache: &str,
+    document: impl FnOnce() -> serde_json::Value,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let headers = response.headers_mut();
+    if matches!(*method, Method::GET | Method::HEAD) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(cache) = HeaderValue::from_str(cache) {
+            headers.insert(CACHE_CONTROL, cache);
+        }
+        *response.status_mut() = status;
+        *response.body_mut() = Full::from(document().to_string());
+    } else {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    }
+    response
 }
 
 /// Looks for issuers that could not be told apart.

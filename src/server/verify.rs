@@ -129,9 +129,15 @@ fn accept<'a>(
         let mut newer = false;
         for (remote, tried, fault) in misses {
             match waited {
-                Some(Ended::Loaded) => refusal.fault(fault),
+                Some(Ended::Loaded) => {
+                    // Whatever comes with this key id now is answered without a fetch.
+                    if let (TokenError::UnknownKey, Some(kid)) = (fault, token.header.kid.as_deref()) {
+                        remote.is_absent(kid);
+                    }
+                    refusal.fault(fault);
+                }
                 Some(_) => refusal.unavailable(BACKOFF_MIN),
-                None => match remote.miss(&tried) {
+                None => match remote.miss(&tried, token.header.kid.as_deref()) {
                     Missed::Newer => newer = true,
                     Missed::Wait(flight) => refusal.wait(flight, waited),
                     Missed::Unknown => refusal.fault(fault),

@@ -210,6 +210,11 @@ impl Idp {
         self.state().jwks = Some(jwks.into());
     }
 
+    /// Publishes its own keys again.
+    pub fn publish_own(&self) {
+        self.state().jwks = None;
+    }
+
     /// The URLs that were fetched so far.
     #[must_use]
     pub fn fetched(&self) -> Vec<String> {

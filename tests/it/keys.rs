@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tower_bearer::manual::defaults::{
     FLIGHT_LIMIT, FRESH_FOR, MAX_CANDIDATES, MAX_KEYS, MAX_RESPONSE_LENGTH, MISS_BURST, MISS_INTERVAL,
-    REFRESH_AFTER, STALE_FOR,
+    STALE_FOR,
 };
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
@@ -18,6 +18,9 @@ use tower_bearer::{
 };
 
 use crate::support::{API, ISSUER, World, seconds, server};
+
+/// By then a set without `Cache-Control` is refreshed: 90 % of [`FRESH_FOR`].
+const REFRESHED: std::time::Duration = seconds(540);
 
 async fn verify(api: &ResourceServer, token: &str) -> Result<Token, Rejection> {
     api.verify(token).await
@@ -172,7 +175,7 @@ async fn keys_are_refreshed_before_they_are_stale_without_making_anybody_wait() 
     let world = World::new();
     let long = world.token().expires_in(seconds(100_000)).sign();
     verify(&world.api, &long).await.unwrap();
-    world.clock.advance(REFRESH_AFTER);
+    world.clock.advance(REFRESHED);
     verify(&world.api, &long).await.unwrap();
     settled(|| world.idp.jwks_fetches() == 2).await;
     verify(&world.api, &long).await.unwrap();
@@ -187,7 +190,7 @@ async fn a_withdrawn_key_stops_at_the_next_refresh() {
     world.idp.rotate();
     world.idp.retire();
     verify(&world.api, &old).await.unwrap();
-    world.clock.advance(REFRESH_AFTER);
+    world.clock.advance(REFRESHED);
     verify(&world.api, &old).await.unwrap();
     settled(|| world.idp.jwks_fetches() == 2).await;
     world.clock.advance(MISS_INTERVAL);
@@ -230,7 +233,7 @@ async fn an_empty_set_after_a_good_one_is_a_failed_refresh_and_a_first_one_is_50
     let good = world.token().sign();
     verify(&world.api, &good).await.unwrap();
     world.idp.publish(r#"{"keys":[]}"#);
-    world.clock.advance(REFRESH_AFTER);
+    world.clock.advance(REFRESHED);
     verify(&world.api, &good).await.unwrap();
     settled(|| world.idp.jwks_fetches() == 2).await;
     verify(&world.api, &good).await.unwrap();

@@ -21,6 +21,7 @@ mod grpc;
 mod hostile;
 mod incidents;
 mod issuers;
+mod key_life;
 mod keys;
 mod layering;
 mod leaks;

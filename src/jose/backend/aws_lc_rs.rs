@@ -21,6 +21,12 @@ pub(crate) struct VerifyingKey(ParsedPublicKey);
 /// One shared secret, prepared for one algorithm.
 pub(crate) struct HmacKey(hmac::Key);
 
+/// SHA-256 (FIPS 180-4).
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().try_into().unwrap_or_default()
+}
+
 impl VerifyingKey {
     /// `None` if the key is not one for this algorithm, or not a point on its curve.
     pub(crate) fn prepare(material: &Material, algorithm: Algorithm) -> Option<Self> {

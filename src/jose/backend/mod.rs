@@ -13,7 +13,7 @@ mod live;
 #[path = "none.rs"]
 mod live;
 
-pub(crate) use live::{HmacKey, VerifyingKey};
+pub(crate) use live::{HmacKey, VerifyingKey, sha256};
 
 /// Public key material whose encoding and size were checked, before a backend has seen it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,11 @@ pub(crate) enum VerifyingKey {}
 #[derive(Debug)]
 pub(crate) enum HmacKey {}
 
+/// Of no use: no key can be prepared, so there is none to be named.
+pub(crate) fn sha256(_: &[u8]) -> [u8; 32] {
+    [0; 32]
+}
+
 impl VerifyingKey {
     pub(crate) fn prepare(_: &Material, _: Algorithm) -> Option<Self> {
         None

@@ -29,6 +29,11 @@ pub(crate) enum HmacKey {
     Sha512(Hmac<sha2::Sha512>),
 }
 
+/// SHA-256 (FIPS 180-4).
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    <sha2::Sha256 as sha2::Digest>::digest(bytes).into()
+}
+
 impl VerifyingKey {
     /// `None` if the key is not one for this algorithm, or not a point on its curve.
     pub(crate) fn prepare(material: &Material, algorithm: Algorithm) -> Option<Self> {

@@ -1,0 +1,137 @@
+//! Whatever happens in whatever order: budgets hold, bounds hold, and it always recovers.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Something that happens.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Pass(u32),
+    Need,
+    Miss,
+    Tick,
+    Succeed { fresh: u32, stale: u32, roll: u32 },
+    Fail { retry_after: Option<u32>, roll: u32 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..2_000_u32).prop_map(Step::Pass),
+        1 => (0..4_000_000_u32).prop_map(Step::Pass),
+        4 => Just(Step::Need),
+        4 => Just(Step::Miss),
+        3 => Just(Step::Tick),
+        3 => (60..3600_u32, 0..3600_u32, any::<u32>())
+            .prop_map(|(fresh, stale, roll)| Step::Succeed { fresh, stale, roll }),
+        3 => (proptest::option::of(0..1000_u32), any::<u32>())
+            .prop_map(|(retry_after, roll)| Step::Fail { retry_after, roll }),
+    ]
+}
+
+/// What may be expected, kept beside the machine in the simplest way.
+#[derive(Default)]
+struct Model {
+    stale_until: Option<Instant>,
+    misses: Vec<Instant>,
+    /// The end of the last scheduled fetch, if it failed.
+    schedule_failed: Option<Instant>,
+    flying: Option<(Instant, bool)>,
+    last_failed: bool,
+}
+
+impl Model {
+    fn starts(&mut self, now: Instant, scheduled: bool) {
+        let free = self.flying.is_none_or(|(since, _)| now - since >= FLIGHT_LIMIT);
+        assert!(free, "two fetches at one time");
+        self.last_failed |= self.flying.is_some();
+        self.flying = Some((now, scheduled));
+        if scheduled {
+            let early = self.schedule_failed.is_some_and(|last| now - last < BACKOFF_MIN / 2);
+            assert!(!early, "no pause after a failure");
+            return;
+        }
+        self.misses.push(now);
+        for (index, first) in self.misses.iter().enumerate() {
+            let count = u128::try_from(self.misses.len() - index).unwrap();
+            let intervals = (now - *first).as_nanos() / MISS_INTERVAL.as_nanos();
+            let budget = u128::from(MISS_BURST) + intervals;
+            assert!(count <= budget, "{count} fetches for misses, {budget} allowed");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn budgets_hold_bounds_hold_and_it_always_recovers(steps in proptest::collection::vec(step(), 1..200)) {
+        let mut now = Instant::now();
+        let mut refresh = Refresh::default();
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Pass(millis) => now += Duration::from_millis(millis.into()),
+                Step::Need => {
+                    let alive = model.stale_until.is_some_and(|until| now < until);
+                    let supply = refresh.need(now);
+                    let used = matches!(supply, Supply::Use | Supply::UseAndFetch);
+                    prop_assert_eq!(used, alive, "keys are used exactly up to their bound");
+                    if matches!(supply, Supply::UseAndFetch | Supply::Fetch) {
+                        model.starts(now, true);
+                    }
+                    if let Supply::Unavailable(pause) = supply {
+                        prop_assert!(pause <= MAX_RETRY_AFTER && pause > Duration::ZERO);
+                    }
+                }
+                Step::Miss if refresh.loaded.is_some() => match refresh.miss(now) {
+                    Miss::Fetch => model.starts(now, false),
+                    Miss::Unknown => prop_assert!(!model.last_failed, "401 needs a good last fetch"),
+                    Miss::Unavailable(pause) => {
+                        prop_assert!(pause <= MAX_RETRY_AFTER && pause > Duration::ZERO);
+                    }
+                    Miss::Join => {}
+                },
+                Step::Miss => {}
+                Step::Tick => {
+                    if refresh.tick(now) {
+                        model.starts(now, true);
+                    }
+                }
+                Step::Succeed { fresh, stale, roll } => {
+                    if refresh.in_flight.is_some() {
+                        let (fresh_for, stale_for) = (SECOND * fresh, SECOND * stale);
+                        refresh.succeeded(now, Freshness { fresh_for, stale_for }, Roll(roll));
+                        model.stale_until = Some(now + fresh_for + stale_for);
+                        (model.flying, model.last_failed, model.schedule_failed) = (None, false, None);
+                        prop_assert!(!refresh.tick(now + fresh_for * 69 / 100), "what is fresh is left alone");
+                    }
+                }
+                Step::Fail { retry_after, roll } => {
+                    if refresh.in_flight.is_some() {
+                        refresh.failed(now, retry_after.map(|seconds| SECOND * seconds), Roll(roll));
+                        if model.flying.take().is_some_and(|(_, scheduled)| scheduled) {
+                            model.schedule_failed = Some(now);
+                        }
+                        model.last_failed = true;
+                    }
+                }
+            }
+            if let Some(at) = refresh.ask_again_at() {
+                prop_assert!(at <= model.stale_until.unwrap(), "nobody uses keys past their bound unasked");
+            }
+        }
+        // From here on the issuer answers. However bad it was, within the longest pause there are new keys.
+        let longest = MAX_RETRY_AFTER.max(BACKOFF_MAX).max(FLIGHT_LIMIT);
+        let limit = now + longest + SECOND;
+        while refresh.phase(now) != Phase::Fresh {
+            if matches!(refresh.need(now), Supply::Fetch | Supply::UseAndFetch) {
+                refresh.succeeded(now, Freshness::default(), Roll(0));
+            }
+            now += SECOND / 2;
+            prop_assert!(now <= limit, "it has not recovered: {:?}", refresh);
+        }
+    }
+}

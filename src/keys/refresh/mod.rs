@@ -1,0 +1,532 @@
+//! When to fetch keys: a pure state machine. Events come with the time and, where there is jitter, with a random number; it
+//! says what to do.
+//!
+//! There are two reasons to fetch. The *schedule* brings the first keys and replaces them before they stop being fresh;
+//! when a fetch fails it backs off. A *miss* is a token whose key is not in the set: it may cost a fetch out of a budget
+//! of its own. Neither can use up, or hold back, what belongs to the other: made-up key ids cause no more fetches than
+//! their budget, and cannot keep the schedule from noticing a rotation.
+
+#[cfg(test)]
+mod any_order;
+
+use std::time::{Duration, Instant};
+
+/// How long a fetched set counts as current, if the issuer's `Cache-Control` says nothing.
+pub const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// The shortest time that `Cache-Control` can make it.
+pub const MIN_FRESH_FOR: Duration = Duration::from_secs(60);
+
+/// The longest time that `Cache-Control` can make it.
+pub const MAX_FRESH_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// When, within the time that a set is fresh, a refresh starts in the background, in percent.
+pub const REFRESH_AT: u32 = 80;
+
+/// By how much earlier or later than [`REFRESH_AT`] at most, in percent of the fresh time.
+pub const REFRESH_JITTER: u32 = 10;
+
+/// How long a set stays in use after it stopped being fresh, while no newer one can be had. Then 503.
+pub const STALE_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// Between two fetches for unknown keys of one issuer, on average.
+pub const MISS_INTERVAL: Duration = Duration::from_secs(30);
+
+/// So many fetches for unknown keys may follow one another at once.
+pub const MISS_BURST: u32 = 2;
+
+/// The first pause after a failed fetch; it doubles with each further failure. Each is cut by up to a half, at random.
+pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause after failed fetches.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// The longest `Retry-After` that an issuer can ask for.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// A fetch that has not ended by then never will: its task is not being run.
+pub const FLIGHT_LIMIT: Duration = Duration::from_secs(30);
+
+/// The state of one issuer's keys.
+#[derive(Debug, Default)]
+pub(crate) struct Refresh {
+    loaded: Option<Lifetime>,
+    in_flight: Option<Flying>,
+    /// The number of the last fetch.
+    flights: u64,
+    /// Whether the last fetch failed, whatever it was for.
+    troubled: bool,
+    /// Scheduled fetches that failed since the last success.
+    failures: u32,
+    /// Before it there is no scheduled fetch.
+    retry_at: Option<Instant>,
+    /// The issuer asked for peace until then.
+    hold_until: Option<Instant>,
+    /// When the miss budget will be full again.
+    budget_full_at: Option<Instant>,
+}
+
+/// How long a set may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Freshness {
+    pub(crate) fresh_for: Duration,
+    pub(crate) stale_for: Duration,
+}
+
+/// When a set is to be replaced, and when it ends.
+#[derive(Debug, Clone, Copy)]
+struct Lifetime {
+    refresh_at: Instant,
+    fresh_until: Instant,
+    stale_until: Instant,
+}
+
+/// The fetch under way.
+#[derive(Debug, Clone, Copy)]
+struct Flying {
+    number: u64,
+    since: Instant,
+    scheduled: bool,
+}
+
+/// Where a set is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// There was never one.
+    Cold,
+    Fresh,
+    /// Past its freshness, and in use until then for want of a newer one.
+    Stale {
+        until: Instant,
+    },
+    /// Too old to be used.
+    Expired,
+}
+
+/// What a request that needs keys should do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Supply {
+    /// Use the keys that are there.
+    Use,
+    /// Use them, and start a fetch in the background.
+    UseAndFetch,
+    /// There are none: start a fetch and wait for it.
+    Fetch,
+    /// There are none, and a fetch is under way: wait for it.
+    Join,
+    /// There are none, and none may be fetched before this much time has passed.
+    Unavailable(Duration),
+}
+
+/// What a request should do whose token is signed with a key that is not in the set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// Start a fetch and wait for it.
+    Fetch,
+    /// Wait for the fetch that is under way.
+    Join,
+    /// The budget is spent; the set is current as far as we know.
+    Unknown,
+    /// The budget is spent, and the last fetch failed: nobody can say whether the key exists.
+    Unavailable(Duration),
+}
+
+/// A random number, for jitter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Roll(pub(crate) u32);
+
+impl Roll {
+    /// Somewhere between these two percentages of a time, both included.
+    fn between(self, time: Duration, least: u32, most: u32) -> Duration {
+        let span = most.saturating_sub(least).saturating_add(1);
+        let percent = least.saturating_add(self.0.checked_rem(span).unwrap_or(0));
+        time.saturating_mul(percent).checked_div(100).unwrap_or(time)
+    }
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self { fresh_for: FRESH_FOR, stale_for: STALE_FOR }
+    }
+}
+
+impl Refresh {
+    /// A request needs the keys.
+    pub(crate) fn need(&mut self, now: Instant) -> Supply {
+        let due = self.is_due(now);
+        match self.loaded {
+            Some(loaded) if now < loaded.stale_until => {
+                if due {
+                    self.start(now, true);
+                    Supply::UseAndFetch
+                } else {
+                    Supply::Use
+                }
+            }
+            _ if self.in_flight.is_some() => Supply::Join,
+            _ if due => {
+                self.start(now, true);
+                Supply::Fetch
+            }
+            _ => Supply::Unavailable(until(now, self.not_before()).max(SHORT)),
+        }
+    }
+
+    /// The timer went off: whether to start a fetch in the background.
+    pub(crate) fn tick(&mut self, now: Instant) -> bool {
+        let due = self.is_due(now);
+        if due {
+            self.start(now, true);
+        }
+        due
+    }
+
+    /// A token's key is not in the set.
+    pub(crate) fn miss(&mut self, now: Instant) -> Miss {
+        self.give_up_a_lost_flight(now);
+        if self.in_flight.is_some() {
+            return Miss::Join;
+        }
+        if self.hold_until.is_none_or(|at| now >= at) && self.spend(now) {
+            self.start(now, false);
+            return Miss::Fetch;
+        }
+        if !self.troubled {
+            return Miss::Unknown;
+        }
+        let next = self.next_miss(now).min(until(now, self.not_before()));
+        Miss::Unavailable(next.max(until(now, self.hold_until)).max(SHORT))
+    }
+
+    /// Somebody who may do so asks for new keys now, pause or no pause: whether a fetch is to be started.
+    pub(crate) fn demand(&mut self, now: Instant) -> bool {
+        self.give_up_a_lost_flight(now);
+        let idle = self.in_flight.is_none();
+        if idle {
+            self.start(now, true);
+        }
+        idle
+    }
+
+    /// The number of the fetch under way.
+    pub(crate) fn flight(&self) -> Option<u64> {
+        self.in_flight.map(|flying| flying.number)
+    }
+
+    /// Whether the last fetch failed: then nobody can say that a key does not exist.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled
+    }
+
+    /// The fetch under way brought usable keys, or word that those in use are current.
+    pub(crate) fn succeeded(&mut self, now: Instant, freshness: Freshness, roll: Roll) {
+        let Freshness { fresh_for, stale_for } = freshness;
+        let earliest = REFRESH_AT.saturating_sub(REFRESH_JITTER);
+        let latest = REFRESH_AT.saturating_add(REFRESH_JITTER);
+        let at = |after: Duration| now.checked_add(after).unwrap_or(now);
+        self.loaded = Some(Lifetime {
+            refresh_at: at(roll.between(fresh_for, earliest, latest)),
+            fresh_until: at(fresh_for),
+            stale_until: at(fresh_for.saturating_add(stale_for)),
+        });
+        self.in_flight = None;
+        self.troubled = false;
+        self.failures = 0;
+        self.retry_at = None;
+        self.hold_until = None;
+    }
+
+    /// It did not, or its task ended without a result. `retry_after` is what the issuer asked for.
+    pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>, roll: Roll) {
+        let scheduled = self.in_flight.take().is_none_or(|flying| flying.scheduled);
+        self.troubled = true;
+        if let Some(pause) = retry_after {
+            self.hold_until = now.checked_add(pause.min(MAX_RETRY_AFTER));
+        }
+        if scheduled {
+            let pause = BACKOFF_MIN.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+            self.failures = self.failures.saturating_add(1);
+            // Many servers that lost one issuer at one time should not come back at one time.
+            self.retry_at = now.checked_add(roll.between(pause.min(BACKOFF_MAX), 50, 100));
+        }
+    }
+
+    /// When a request must ask again: until then the loaded keys are to be used, and there is nothing to start.
+    pub(crate) fn ask_again_at(&self) -> Option<Instant> {
+        let loaded = self.loaded?;
+        let next = self.blocked_until().map_or(loaded.refresh_at, |at| at.max(loaded.refresh_at));
+        Some(next.min(loaded.stale_until))
+    }
+
+    /// When the timer has something to do: `None` before the first fetch, which belongs to a request.
+    pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
+        if self.flights == 0 {
+            return None;
+        }
+        let refresh_at = self.loaded.map(|loaded| loaded.refresh_at);
+        Some(self.blocked_until().max(refresh_at).unwrap_or(now))
+    }
+
+    /// Where the set is in its life.
+    pub(crate) fn phase(&self, now: Instant) -> Phase {
+        match self.loaded {
+            None => Phase::Cold,
+            Some(loaded) if now < loaded.fresh_until => Phase::Fresh,
+            Some(Lifetime { stale_until: until, .. }) if now < until => Phase::Stale { until },
+            Some(_) => Phase::Expired,
+        }
+    }
+
+    /// Whether a scheduled fetch is to be started now.
+    fn is_due(&mut self, now: Instant) -> bool {
+        self.give_up_a_lost_flight(now);
+        let old = self.loaded.is_none_or(|loaded| now >= loaded.refresh_at);
+        old && self.in_flight.is_none() && self.not_before().is_none_or(|at| now >= at)
+    }
+
+    /// Before it there is no scheduled fetch.
+    fn not_before(&self) -> Option<Instant> {
+        self.retry_at.max(self.hold_until)
+    }
+
+    /// The end of what keeps a scheduled fetch from starting: the one under way, or a pause.
+    fn blocked_until(&self) -> Option<Instant> {
+        let lost = self.in_flight.and_then(|flying| flying.since.checked_add(FLIGHT_LIMIT));
+        lost.max(self.not_before())
+    }
+
+    fn start(&mut self, now: Instant, scheduled: bool) {
+        self.flights = self.flights.wrapping_add(1);
+        self.in_flight = Some(Flying { number: self.flights, since: now, scheduled });
+    }
+
+    /// A task may live in a runtime that nobody drives any more.
+    fn give_up_a_lost_flight(&mut self, now: Instant) {
+        if self.in_flight.is_some_and(|flying| now.saturating_duration_since(flying.since) >= FLIGHT_LIMIT) {
+            // It has had its pause.
+            self.in_flight = None;
+            self.troubled = true;
+        }
+    }
+
+    /// Takes one fetch out of the budget for misses: a bucket of [`MISS_BURST`], refilled one each
+    /// [`MISS_INTERVAL`]. A fetch is spent when it starts, so one that fails counts too.
+    fn spend(&mut self, now: Instant) -> bool {
+        if !self.next_miss(now).is_zero() {
+            return false;
+        }
+        let full_at = self.budget_full_at.map_or(now, |at| at.max(now));
+        self.budget_full_at = full_at.checked_add(MISS_INTERVAL);
+        true
+    }
+
+    /// After what time the budget for misses has a fetch again.
+    fn next_miss(&self, now: Instant) -> Duration {
+        let spare = MISS_INTERVAL.saturating_mul(MISS_BURST.saturating_sub(1));
+        until(now, self.budget_full_at).saturating_sub(spare)
+    }
+}
+
+fn until(now: Instant, at: Option<Instant>) -> Duration {
+    at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
+}
+
+/// The least pause that a client is told: something is about to happen.
+const SHORT: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    /// The latest: 90 % of the fresh time, and pauses in full.
+    const LATE: Roll = Roll(21 * 51 - 1);
+    /// When a set that was loaded with it is due.
+    const DUE: Duration = Duration::from_secs(540);
+
+    fn loaded(at: Instant) -> Refresh {
+        let mut refresh = Refresh::default();
+        assert_eq!(refresh.need(at), Supply::Fetch);
+        refresh.succeeded(at, Freshness::default(), LATE);
+        refresh
+    }
+
+    #[test]
+    fn jitter_stays_within_its_bounds_and_reaches_them() {
+        let times: Vec<_> = (0..1000).map(|n| Roll(n).between(FRESH_FOR, 70, 90)).collect();
+        assert_eq!(times.iter().min(), Some(&Duration::from_secs(420)));
+        assert_eq!(times.iter().max(), Some(&DUE));
+        assert_eq!(LATE.between(FRESH_FOR, 70, 90), DUE);
+        assert_eq!(LATE.between(BACKOFF_MAX, 50, 100), BACKOFF_MAX);
+    }
+
+    #[test]
+    fn the_first_request_fetches_and_the_others_join() {
+        let now = Instant::now();
+        let mut refresh = Refresh::default();
+        assert_eq!(refresh.phase(now), Phase::Cold);
+        assert_eq!(refresh.need(now), Supply::Fetch);
+        assert_eq!(refresh.need(now), Supply::Join);
+        refresh.succeeded(now, Freshness::default(), LATE);
+        assert_eq!(refresh.need(now), Supply::Use);
+        assert_eq!(refresh.phase(now), Phase::Fresh);
+    }
+
+    #[test]
+    fn a_refresh_starts_once_before_the_keys_are_stale() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        assert_eq!(refresh.need(now + DUE - SECOND), Supply::Use);
+        assert_eq!(refresh.need(now + DUE), Supply::UseAndFetch);
+        assert_eq!(refresh.need(now + DUE), Supply::Use);
+    }
+
+    #[test]
+    fn the_timer_does_what_a_request_would() {
+        let now = Instant::now();
+        assert_eq!(Refresh::default().wake_at(now), None, "the first fetch belongs to a request");
+        let mut refresh = loaded(now);
+        assert_eq!(refresh.wake_at(now), Some(now + DUE));
+        assert!(!refresh.tick(now + DUE - SECOND));
+        assert!(refresh.tick(now + DUE));
+        assert!(!refresh.tick(now + DUE), "one is under way");
+        assert_eq!(refresh.wake_at(now), Some(now + DUE + FLIGHT_LIMIT));
+        refresh.failed(now + DUE, None, LATE);
+        assert_eq!(refresh.wake_at(now), Some(now + DUE + BACKOFF_MIN));
+        assert!(refresh.tick(now + DUE + BACKOFF_MIN));
+    }
+
+    #[test]
+    fn stale_keys_have_an_end() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        let end = now + FRESH_FOR + STALE_FOR;
+        assert_eq!(refresh.phase(end - SECOND), Phase::Stale { until: end });
+        assert_eq!(refresh.need(end - SECOND), Supply::UseAndFetch);
+        refresh.failed(end - SECOND, None, LATE);
+        assert_eq!(refresh.need(end - SECOND / 2), Supply::Use);
+        assert_eq!(refresh.need(end), Supply::Fetch);
+        refresh.failed(end, None, LATE);
+        assert!(matches!(refresh.need(end), Supply::Unavailable(_)));
+        assert_eq!(refresh.phase(end), Phase::Expired);
+    }
+
+    #[test]
+    fn the_issuers_own_times_count() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        let times = Freshness { fresh_for: MIN_FRESH_FOR, stale_for: Duration::ZERO };
+        refresh.succeeded(now, times, LATE);
+        assert_eq!(refresh.need(now + SECOND * 53), Supply::Use);
+        assert_eq!(refresh.need(now + SECOND * 54), Supply::UseAndFetch);
+        refresh.failed(now + SECOND * 54, None, LATE);
+        assert_eq!(refresh.need(now + MIN_FRESH_FOR), Supply::Fetch, "nothing stale is used");
+    }
+
+    #[test]
+    fn a_fetch_that_never_ends_is_given_up_and_its_late_end_does_not_count() {
+        let now = Instant::now();
+        let mut refresh = Refresh::default();
+        assert_eq!(refresh.need(now), Supply::Fetch);
+        let lost = refresh.flight();
+        assert_eq!(refresh.need(now + FLIGHT_LIMIT - SECOND), Supply::Join);
+        assert_eq!(refresh.need(now + FLIGHT_LIMIT), Supply::Fetch);
+        assert!(refresh.flight() > lost);
+    }
+
+    #[test]
+    fn there_is_nothing_to_ask_before_something_can_happen() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        assert_eq!(refresh.ask_again_at(), Some(now + DUE));
+        let due = now + DUE;
+        assert_eq!(refresh.need(due), Supply::UseAndFetch);
+        assert_eq!(refresh.ask_again_at(), Some(due + FLIGHT_LIMIT));
+        refresh.failed(due, None, LATE);
+        assert_eq!(refresh.ask_again_at(), Some(due + BACKOFF_MIN));
+        let end = now + FRESH_FOR + STALE_FOR;
+        assert_eq!(refresh.need(end - SECOND / 2), Supply::UseAndFetch);
+        refresh.failed(end - SECOND / 2, None, LATE);
+        assert_eq!(refresh.ask_again_at(), Some(end), "never past the bound");
+    }
+
+    #[test]
+    fn failures_back_off_up_to_the_maximum_and_are_cut_at_random() {
+        let mut now = Instant::now();
+        let mut refresh = Refresh::default();
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+            assert_eq!(refresh.need(now), Supply::Fetch);
+            refresh.failed(now, None, LATE);
+            let pause = SECOND * pause;
+            assert_eq!(refresh.need(now), Supply::Unavailable(pause));
+            now += pause;
+        }
+        assert_eq!(refresh.need(now), Supply::Fetch);
+        refresh.failed(now, None, Roll(0));
+        assert_eq!(refresh.need(now), Supply::Unavailable(BACKOFF_MAX / 2));
+        for _ in 0..100 {
+            refresh.failed(now, None, LATE);
+        }
+        assert_eq!(refresh.need(now), Supply::Unavailable(BACKOFF_MAX));
+    }
+
+    #[test]
+    fn misses_have_a_budget_that_failures_use_up_too() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        assert_eq!(refresh.miss(now), Miss::Fetch);
+        assert_eq!(refresh.miss(now), Miss::Join);
+        refresh.succeeded(now, Freshness::default(), LATE);
+        assert_eq!(refresh.miss(now), Miss::Fetch);
+        refresh.failed(now, None, LATE);
+        assert!(matches!(refresh.miss(now), Miss::Unavailable(_)));
+        assert_eq!(refresh.miss(now + MISS_INTERVAL), Miss::Fetch);
+        refresh.succeeded(now + MISS_INTERVAL, Freshness::default(), LATE);
+        assert_eq!(refresh.miss(now + MISS_INTERVAL), Miss::Unknown);
+    }
+
+    #[test]
+    fn neither_holds_back_the_other() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        for _ in 0..MISS_BURST {
+            assert_eq!(refresh.miss(now + DUE), Miss::Fetch);
+            refresh.failed(now + DUE, None, LATE);
+        }
+        assert_eq!(refresh.need(now + DUE), Supply::UseAndFetch, "a failed miss delays no refresh");
+        refresh.failed(now + DUE, None, LATE);
+        assert_eq!(refresh.need(now + DUE), Supply::Use);
+        let later = now + DUE + MISS_INTERVAL;
+        assert_eq!(refresh.need(later), Supply::UseAndFetch);
+        refresh.failed(later, None, LATE);
+        assert_eq!(refresh.miss(later), Miss::Fetch, "a failed refresh delays no miss");
+    }
+
+    #[test]
+    fn an_issuer_that_asks_for_peace_has_it_within_reason() {
+        let now = Instant::now();
+        let mut refresh = Refresh::default();
+        assert_eq!(refresh.need(now), Supply::Fetch);
+        refresh.failed(now, Some(SECOND * 90), LATE);
+        assert_eq!(refresh.need(now), Supply::Unavailable(SECOND * 90));
+        assert_eq!(refresh.need(now + SECOND * 90), Supply::Fetch);
+        refresh.failed(now, Some(Duration::MAX), LATE);
+        assert_eq!(refresh.need(now), Supply::Unavailable(MAX_RETRY_AFTER));
+
+        let mut refresh = loaded(now);
+        assert_eq!(refresh.miss(now), Miss::Fetch);
+        refresh.failed(now, Some(SECOND * 90), LATE);
+        assert_eq!(refresh.miss(now), Miss::Unavailable(SECOND * 90));
+        assert!(!refresh.tick(now + SECOND * 89));
+    }
+
+    #[test]
+    fn who_may_demand_keys_waits_for_no_pause() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        assert!(refresh.demand(now));
+        assert!(!refresh.demand(now), "one is under way");
+        refresh.failed(now, Some(SECOND * 90), LATE);
+        assert!(refresh.demand(now));
+    }
+}

@@ -1,0 +1,233 @@
+//! [`Health`]: whether we have the keys of those whom we trust.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tower_service::Service;
+
+use super::{ResourceServer, document};
+use crate::fetch::FetchErrorKind;
+use crate::keys::KeySource;
+use crate::keys::refresh::Phase;
+use crate::keys::remote::Report;
+
+/// The state of every issuer's keys at one moment.
+///
+/// It is for operators: it names issuers and says what is wrong with their keys. It holds no key.
+#[derive(Debug, Clone)]
+pub struct Health {
+    issuers: Vec<IssuerHealth>,
+}
+
+/// The state of one issuer's keys.
+#[derive(Debug, Clone)]
+pub struct IssuerHealth {
+    name: Box<str>,
+    state: KeyState,
+    keys: usize,
+    left_out: Vec<(usize, &'static str)>,
+    last_success: Option<SystemTime>,
+    last_error: Option<(SystemTime, FetchErrorKind)>,
+    stale_for: Option<Duration>,
+    next_refresh: Option<Duration>,
+}
+
+/// Where an issuer's keys are in their life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyState {
+    /// Keys from the configuration, which do not age.
+    Fixed,
+    /// None were fetched yet. The first request does.
+    Cold,
+    /// Current.
+    Fresh,
+    /// Past their time, and in use until [`IssuerHealth::stale_for`] is over, because no newer ones could be had.
+    Stale,
+    /// Too old to be used: requests with tokens of this issuer are answered 503.
+    Expired,
+}
+
+impl KeyState {
+    /// A label for logs and metrics, such as `stale`. Labels do not change.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Cold => "cold",
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether there are keys to verify with.
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        matches!(self, Self::Fixed | Self::Fresh | Self::Stale)
+    }
+}
+
+impl Health {
+    pub(super) fn of(server: &ResourceServer) -> Self {
+        let issuers = server.0.issuers.iter().map(|issuer| {
+            let name = issuer.identity.name.clone();
+            match &issuer.keys {
+                KeySource::Fixed(keys) => IssuerHealth {
+                    name,
+                    state: KeyState::Fixed,
+                    keys: keys.len(),
+                    left_out: keys.left_out(),
+                    last_success: None,
+                    last_error: None,
+                    stale_for: None,
+                    next_refresh: None,
+                },
+                KeySource::Remote(keys) => IssuerHealth::reported(name, keys.report()),
+            }
+        });
+        Self { issuers: issuers.collect() }
+    }
+
+    /// Every issuer, in the order of the configuration.
+    pub fn issuers(&self) -> impl Iterator<Item = &IssuerHealth> {
+        self.issuers.iter()
+    }
+
+    /// Whether there are usable keys of every issuer.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.issuers.iter().all(|issuer| issuer.state.is_usable())
+    }
+
+    /// As JSON. Times of day are in seconds since 1970, others in seconds from now; what is not known is left out.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "ready": self.is_ready(),
+            "issuers": self.issuers.iter().map(IssuerHealth::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl IssuerHealth {
+    fn reported(name: Box<str>, report: Report) -> Self {
+        let Report { phase, keys, left_out, last_success, last_error, stale_for, next_refresh } = report;
+        let state = match phase {
+            Phase::Cold => KeyState::Cold,
+            Phase::Fresh => KeyState::Fresh,
+            Phase::Stale { .. } => KeyState::Stale,
+            Phase::Expired => KeyState::Expired,
+        };
+        Self { name, state, keys, left_out, last_success, last_error, stale_for, next_refresh }
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where its keys are in their life.
+    #[must_use]
+    pub fn state(&self) -> KeyState {
+        self.state
+    }
+
+    /// How many keys are in use; 0 if they may not be used any more.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.keys
+    }
+
+    /// The published keys that are not used: their places in the set, and why.
+    pub fn left_out(&self) -> impl Iterator<Item = (usize, &'static str)> {
+        self.left_out.iter().copied()
+    }
+
+    /// When keys were fetched last.
+    #[must_use]
+    pub fn last_success(&self) -> Option<SystemTime> {
+        self.last_success
+    }
+
+    /// When a fetch failed last, and why. It may be older than the last success.
+    #[must_use]
+    pub fn last_error(&self) -> Option<(SystemTime, FetchErrorKind)> {
+        self.last_error
+    }
+
+    /// For how long stale keys will be used, if no newer ones can be had.
+    #[must_use]
+    pub fn stale_for(&self) -> Option<Duration> {
+        self.stale_for
+    }
+
+    /// After what time the next refresh starts; zero if it is under way or due.
+    #[must_use]
+    pub fn next_refresh(&self) -> Option<Duration> {
+        self.next_refresh
+    }
+
+    fn to_json(&self) -> Value {
+        let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let left_out = self.left_out.iter().map(|(index, reason)| json!({"index": index, "reason": reason}));
+        let mut issuer = json!({
+            "name": self.name,
+            "state": self.state.name(),
+            "keys": self.keys,
+            "left_out": left_out.collect::<Vec<_>>(),
+        });
+        let last_error = self.last_error.map(|(at, kind)| json!({"at": seconds(at), "kind": kind.name()}));
+        let known = [
+            ("last_success", self.last_success.map(|at| seconds(at).into())),
+            ("last_error", last_error),
+            ("stale_for", self.stale_for.map(|left| left.as_secs().into())),
+            ("next_refresh", self.next_refresh.map(|left| left.as_secs().into())),
+        ];
+        if let Value::Object(members) = &mut issuer {
+            members.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        }
+        issuer
+    }
+}
+
+/// A tower service that answers with [`Health::to_json`]: 200 if every issuer's keys are usable, else 503. For a readiness
+/// probe.
+///
+/// Before the first request keys are cold, and so it is 503 until [`ResourceServer::warm_up`] has fetched them.
+///
+/// ```
+/// # use axum::Router;
+/// # use tower_bearer::testing::Idp;
+/// let api = Idp::new("https://id.example.com").resource_server("https://api.example.com");
+/// let app: Router = Router::new().route_service("/readyz", api.health_service());
+/// # let _ = app;
+/// ```
+///
+/// # Security
+/// It names the issuers and their faults. Put it where only operators come, or outside of the network only behind a layer.
+#[derive(Clone, Debug)]
+pub struct HealthService(pub(super) ResourceServer);
+
+impl<B> Service<Request<B>> for HealthService {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let health = self.0.health();
+        let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        ready(Ok(document(request.method(), status, "no-store", || health.to_json())))
+    }
+}
