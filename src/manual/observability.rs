@@ -1,0 +1,118 @@
+//! What an operator is told: events in logs, who calls in spans, and what happens in numbers.
+//!
+//! Everything is opt-in: without a `tracing` subscriber and without an [`Observer`], nothing is said. The program
+//! `examples/telemetry` shows all of it with Prometheus and OpenTelemetry.
+//!
+//! # Events
+//!
+//! `tracing` events have three targets.
+//!
+//! | target | level | what happened |
+//! |---|---|---|
+//! | `tower_bearer::config` | WARN | a dangerous switch is on, at `build()` |
+//! | `tower_bearer::keys` | DEBUG | keys were fetched |
+//! | | WARN | keys could not be fetched; published or configured keys were left out, with the reason |
+//! | `tower_bearer::rejection` | DEBUG | a request was refused |
+//! | | WARN | the same, and the fault is ours: `kind` is `unavailable` |
+//! | | ERROR | an extractor ran where no layer did: `kind` is `wiring` |
+//!
+//! A refusal is one event, `refused a request`, with the fields `kind` ([`RejectionKind::name`]), `reason`
+//! ([`Rejection::description`]), `issuer` (our name for it, if the token names one that is trusted) and `rule` (what the
+//! route asks for). Most refusals are a client's affair: to see them, the filter must let
+//! `tower_bearer::rejection=debug` through.
+//!
+//! Of our own faults one in each [`WARN_INTERVAL`] is a warning, and the field `held_back` says how many were not since
+//! the last; those are at debug level. An outage under load does not fill the disk as well.
+//!
+//! # Spans
+//!
+//! The layer opens no span. Once a token is verified it records `client_id`, `sub` and `issuer` in the current one, if
+//! that has declared these fields: `tracing` drops what was not declared. So declare them empty, and open the span
+//! outside of the layer. The `TraceLayer` of tower-http does it with `make_span_with`; this is the same by hand:
+//!
+//! ```
+//! use axum::Router;
+//! use axum::extract::Request;
+//! use axum::middleware::{Next, from_fn};
+//! use axum::response::Response;
+//! use tower_bearer::{BearerAuthLayer, ResourceServer};
+//! use tracing::Instrument;
+//! use tracing::field::Empty;
+//!
+//! async fn traced(request: Request, next: Next) -> Response {
+//!     let path = request.uri().path();
+//!     let span = tracing::info_span!("request", path, client_id = Empty, sub = Empty, issuer = Empty);
+//!     next.run(request).instrument(span).await
+//! }
+//!
+//! fn app(api: ResourceServer) -> Router {
+//!     Router::new()
+//!         .route("/orders", axum::routing::get(|| async { "orders" }))
+//!         .layer(BearerAuthLayer::new(api))
+//!         .layer(from_fn(traced)) // last: it sees the request first
+//! }
+//! # let _ = app;
+//! ```
+//!
+//! A request without a verified token leaves them empty. A good token that lacks a scope fills them, and is refused.
+//! `sub` may be a person: leave it undeclared where it must not be stored. The event of a refusal is in the same span.
+//!
+//! # Observers
+//!
+//! An [`Observer`] is told of each [`Event`]: a verdict, a wait for keys, a fetch. It is called on the path of each
+//! request, so it should count and return.
+//!
+//! ```
+//! use tower_bearer::{Event, Issuer, ResourceServer};
+//!
+//! fn tell(event: &Event<'_>) {
+//!     match event {
+//!         Event::Refused { kind, .. } if kind.is_ours() => eprintln!("an outage of ours: {}", kind.name()),
+//!         Event::FetchFailed { issuer, kind, .. } => eprintln!("no keys of {issuer}: {}", kind.name()),
+//!         _ => {}
+//!     }
+//! }
+//!
+//! let api = ResourceServer::builder("https://api.example.com")
+//!     .issuer(Issuer::new("https://id.example.com"))
+//!     .observer(tell)
+//! #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))
+//!     .build()?;
+//! # let _ = api;
+//! # Ok::<(), tower_bearer::ConfigError>(())
+//! ```
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`, [`Metrics`] is an observer that counts for the `metrics` facade. Its page has the names and
+//! labels. Install a recorder before the server is built. Give the histograms, `tower_bearer_*_seconds`, buckets up to
+//! [`COLD_WAIT`]. A label that does not apply is empty, which Prometheus takes for absent.
+//!
+//! # Alarms
+//!
+//! | what | means | do |
+//! |---|---|---|
+//! | `tower_bearer_refused_total{kind="unavailable"}` rises | good requests are answered 503 | wake somebody |
+//! | an event at ERROR of `tower_bearer::rejection` | a route has no layer; it is told to no observer, as none is there | wake somebody |
+//! | `tower_bearer_key_fetches_total` rises, and never with `outcome="ok"`, for ten minutes | an issuer is down; its keys serve on up to [`STALE_FOR`] | wake somebody before that |
+//! | `tower_bearer_keys_left_out` is not 0 | an issuer publishes keys that cannot be used | look, by day |
+//! | `tower_bearer_refused_total{kind="invalid_token"}`, by `reason`, is many times its usual | a client, a clock or an issuer has changed; or an attack | look |
+//!
+//! A series begins with its first event, at 1; `increase` and `rate` see what comes after.
+//!
+//! # What is never said
+//!
+//! - A token, or a part of one, in whatever form.
+//! - A claim of a token that was not verified, but for which trusted issuer it names: and that by our own name for it.
+//! - A key, a secret, a key id that a client has sent.
+//! - A label that a client has chosen: nobody can make up series.
+//!
+//! [`Observer`]: crate::Observer
+//! [`Event`]: crate::Event
+//! [`Rejection::description`]: crate::Rejection::description
+//! [`RejectionKind::name`]: crate::RejectionKind::name
+//! [`WARN_INTERVAL`]: super::defaults::WARN_INTERVAL
+//! [`COLD_WAIT`]: super::defaults::COLD_WAIT
+//! [`STALE_FOR`]: super::defaults::STALE_FOR
+#![cfg_attr(feature = "metrics", doc = "[`Metrics`]: crate::Metrics")]
+#![cfg_attr(not(feature = "metrics"), doc = "[`Metrics`]: https://docs.rs/tower-bearer")]
