@@ -13,9 +13,9 @@ use tower_layer::Layer;
 pub use self::future::ResponseFuture;
 #[cfg(any(feature = "axum", feature = "mcp"))]
 pub(crate) use self::policy::find;
+use self::policy::{Access, Policy};
 #[cfg(feature = "mcp")]
 pub(crate) use self::policy::{Anonymous, respond};
-use self::policy::{Access, Policy};
 pub use self::service::BearerAuth;
 use crate::access::{Ask, IntoRule, MethodAccess, Rule, all_of};
 use crate::refusal::EmptyBody;

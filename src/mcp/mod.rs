@@ -48,8 +48,8 @@ use tower_service::Service;
 
 use self::message::{Malformed, Message, folded, messages};
 use crate::access::{IntoRule, Rule, all_of};
-use crate::layer::{Anonymous, find, respond};
 use crate::event::RejectionKind;
+use crate::layer::{Anonymous, find, respond};
 use crate::refusal::{EmptyBody, Rejection, Respond};
 use crate::token::Token;
 
@@ -271,7 +271,8 @@ enum Caller {
 impl Caller {
     fn of(head: &Parts) -> Result<Self, Rejection> {
         let found = find(&head.extensions)?;
-        Ok(found.map_or_else(|anonymous| Self::Anonymous(anonymous.clone()), |token| Self::Known(token.clone())))
+        Ok(found
+            .map_or_else(|anonymous| Self::Anonymous(anonymous.clone()), |token| Self::Known(token.clone())))
     }
 
     fn may(&self, rule: &Rule) -> Result<(), Rejection> {

@@ -50,6 +50,9 @@ impl<S: tracing::Subscriber> Layer<S> for Captured {
 
 /// Runs with everything captured that this thread logs.
 pub(crate) fn captured(run: impl AsyncFnOnce()) -> String {
+    // While tracing knows of one subscriber only, a thread without it can turn off an event for all (it caches who is
+    // interested by asking the thread that comes first).
+    let _another = tracing::Dispatch::new(Registry::default());
     let captured = Captured::default();
     let subscriber = Registry::default().with(captured.clone());
     tracing::subscriber::with_default(subscriber, || crate::support::block_on(run()));
