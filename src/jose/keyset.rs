@@ -89,7 +89,8 @@ impl KeySet {
 
     /// Blocks the keys of this name: their `kid` or their thumbprint. Says whether there are any.
     pub(crate) fn block(&self, name: &str) -> bool {
-        self.keys.iter().fold(false, |any, key| key.block(name) || any)
+        // Each of them, not only the first.
+        self.keys.iter().filter(|key| key.block(name)).count() > 0
     }
 
     pub(crate) fn shares_a_key_with(&self, other: &Self) -> bool {

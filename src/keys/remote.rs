@@ -316,7 +316,7 @@ impl Shared {
         runtime.spawn(async move {
             let result = guard.shared.load().await;
             guard.ended = true;
-            guard.shared.finish(number, since, result);
+            guard.shared.finish(number, since, &result);
         });
     }
 
@@ -426,17 +426,17 @@ impl Shared {
     }
 
     /// The fetch that began at `since` has ended.
-    fn finish(&self, number: Option<u64>, since: Instant, result: Result<Fetched, FetchError>) {
+    fn finish(&self, number: Option<u64>, since: Instant, result: &Result<Fetched, FetchError>) {
         let now = self.remote.clock.instant();
         let took = now.saturating_duration_since(since);
-        self.block_in(&result);
-        self.take_over(number, now, &result);
+        self.block_in(result);
+        self.take_over(number, now, result);
         // Again, for a name that came in between: whoever names one looks at the set in use afterwards.
-        self.block_in(&result);
-        self.remember(&result);
+        self.block_in(result);
+        self.remember(result);
         // Last: whatever a subscriber or an observer does, nobody waits for it.
         let issuer = &*self.remote.label;
-        let event = match &result {
+        let event = match result {
             Ok(Fetched { keys, .. }) => {
                 tracing::debug!(
                     target: "tower_bearer::keys",
@@ -521,7 +521,7 @@ struct InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.finish(self.number, self.since, Err(FetchError::new(FetchErrorKind::Runtime)));
+            self.shared.finish(self.number, self.since, &Err(FetchError::new(FetchErrorKind::Runtime)));
         }
     }
 }

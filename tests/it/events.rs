@@ -234,7 +234,7 @@ fn the_current_span_learns_who_calls() {
         // Fetches name the issuer too.
         assert!(log.contains("issuer=\"ours\""), "{log}");
     }
-    for log in [ask(token.sign(), false), ask(token.clone().claim("exp", 1).sign(), true)] {
+    for log in [ask(token.sign(), false), ask(token.claim("exp", 1).sign(), true)] {
         assert!(!log.contains("robot") && !log.contains("user-7"), "{log}");
     }
 }

@@ -1,5 +1,7 @@
 //! Whatever happens in whatever order: budgets hold, bounds hold, and it always recovers.
 
+#![expect(clippy::arithmetic_side_effects, reason = "a test whose times cannot overflow")]
+
 use proptest::prelude::*;
 
 use super::*;
