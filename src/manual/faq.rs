@@ -93,7 +93,8 @@
 //! ```
 //!
 //! **We have roles, not scopes.** Name the claim: [`Profile::scope_claims`] with `"roles"`, or a path such as
-//! `"/realm_access/roles"`. Its values are then the scopes of the rules. Those with spaces or quotes grant nothing.
+//! `"/realm_access/roles"`. Its values are then the scopes of the rules. If one of them is no scope, because of a space or a
+//! quote in it, none of the token's counts.
 //!
 //! **How do I check the user or the client?** In the handler, with [`Token::subject`] and [`Token::client_id`]. Compare them
 //! together with the issuer.

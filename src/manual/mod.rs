@@ -3,6 +3,7 @@
 //! | start | |
 //! |---|---|
 //! | [`quick_start_axum`] | from `cargo new` to a protected axum service |
+//! | [`quick_start_tonic`] | the same for gRPC, with a client |
 //! | [`quick_start_hyper`] | plain hyper, and what does not compose by itself |
 //!
 //! | go on | |
@@ -21,6 +22,7 @@
 //! How each single thing is done is on the [front page](crate).
 
 pub mod quick_start_axum;
+pub mod quick_start_tonic;
 pub mod quick_start_hyper;
 
 pub mod layers;

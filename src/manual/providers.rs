@@ -15,7 +15,8 @@
 //! part 2    # the claims
 //! ```
 //!
-//! If it does not have three parts with dots between them, it is opaque: see below. Then look at what the issuer publishes:
+//! With five parts it is encrypted (JWE), with any other number than three it is opaque: see below. Then look at what the
+//! issuer publishes:
 //!
 //! ```sh
 //! curl -s "$ISS/.well-known/openid-configuration"          # issuer, jwks_uri
@@ -149,6 +150,7 @@
 //!
 //! # Not supported yet
 //!
+//! - **Encrypted tokens** (JWE).
 //! - **Opaque tokens** (a UUID, a short random string): they must be looked up at the issuer (RFC 7662). They are refused as
 //!   "not well formed".
 //! - **`x5c`**, a chain of certificates in the header up to a pinned root. The header is not read; give the key itself, if

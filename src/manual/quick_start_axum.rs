@@ -135,4 +135,4 @@
 //! - Your identity provider writes other claims: [`providers`](super::providers).
 //! - CORS, tracing, public and optional routes: [`layers`](super::layers).
 //! - Tests of your service: "Test a service" on the [front page](crate).
-//! - Plain hyper: [`quick_start_hyper`](super::quick_start_hyper).
+//! - gRPC: [`quick_start_tonic`](super::quick_start_tonic). Plain hyper: [`quick_start_hyper`](super::quick_start_hyper).
