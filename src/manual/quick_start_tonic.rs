@@ -120,7 +120,7 @@
 //! If you have an identity provider, set `ISSUER` to its `iss` and leave `dangerous_allow_http` out; [`providers`](super::providers)
 //! says what else may differ. Otherwise this stands in for one:
 //!
-//! ```rust,ignore (compiled by .ci/try-newcomer)
+//! ```no_run
 //! // examples/issuer.rs
 //! //! Stands in for your identity provider: it publishes a key and signs two tokens with it.
 //! use tower_bearer::testing::{AuthorizationServer, Idp, Loopback};
