@@ -16,6 +16,7 @@
 //!
 //! | look up | |
 //! |---|---|
+//! | [`observability`] | events, spans, metrics, alarms |
 //! | [`defaults`] | every default and every limit, with its reason |
 //! | [`threats`] | what is done about each known attack, and what is left to you |
 //!

@@ -9,13 +9,17 @@
 //! fetched
 //!    ├──── in use ─────────┬─ a refresh starts in ─┬──── stale: still in use, ────┬── gone: requests wait
 //!    │     nothing to do   │  the background       │     fetches are tried        │   for a fetch, or 503
-//!    0              REFRESH_AFTER             FRESH_FOR                 FRESH_FOR + STALE_FOR      age
+//!    0          REFRESH_AT ± JITTER          FRESH_FOR                 FRESH_FOR + STALE_FOR      age
 //! ```
 //!
-//! - Nothing is fetched before the first request or [`warm_up`], and nothing by a timer: requests drive it.
-//! - The request that finds the set older than [`REFRESH_AFTER`] uses it and starts a fetch in the background. It does not
-//!   wait. When the fetch ends well, the age starts anew.
-//! - When it fails, the next one comes after a pause, which doubles from [`BACKOFF_MIN`] up to [`BACKOFF_MAX`]. An issuer
+//! - Nothing is fetched before the first request or [`warm_up`]. From then on a timer refreshes the set, whether requests
+//!   come or not, at [`REFRESH_AT`] ± [`REFRESH_JITTER`] percent of the time that it is fresh. Nobody waits for it. When the
+//!   fetch ends well, the age starts anew.
+//! - How long it is fresh is what the issuer's `Cache-Control: max-age` says, between [`MIN_FRESH_FOR`] and
+//!   [`MAX_FRESH_FOR`]; else [`FRESH_FOR`]. `stale-if-error` can shorten [`STALE_FOR`]. A set with an `ETag` is asked for
+//!   with it, and 304 renews it. A `Retry-After` of up to [`MAX_RETRY_AFTER`] is respected.
+//! - When it fails, the next one comes after a pause, which doubles from [`BACKOFF_MIN`] up to [`BACKOFF_MAX`], each cut
+//!   by up to a half at random. An issuer
 //!   may be away for [`STALE_FOR`] after its keys stopped being fresh, and nobody notices but the log.
 //! - After that, and before the first fetch, there is nothing to verify with. Requests wait for a fetch, up to
 //!   [`COLD_WAIT`], and are then answered 503. They are never answered 401 for that: the client did nothing wrong.
@@ -36,7 +40,8 @@
 //! The first request with the new key succeeds; no restart and no setting is needed. Made-up key ids would do the same, so
 //! there is a budget: [`MISS_BURST`] fetches at once, then one in [`MISS_INTERVAL`]. While it is spent, an unknown `kid` is
 //! 401 if the last fetch was good, 503 if it failed. The scheduled refresh has a budget of its own, and notices a rotation
-//! all the same.
+//! all the same. A key id that a fetch has not brought is refused without another one for [`ABSENT_FOR`]; a set that has it
+//! by then is asked first.
 //!
 //! A key that is replaced under the *same* `kid` is not a miss: its tokens fail with a wrong signature until the scheduled
 //! refresh. Keys without `kid` are fine: a signature that none of them verifies is a miss.
@@ -48,7 +53,7 @@
 //! | publish the new key beside the old one, under a new `kid` | at least [`FRESH_FOR`] before it signs: then no request waits |
 //! | sign with the new key | then |
 //! | stop publishing the old key | when the last token that it signed has expired, and a leeway more ([`DEFAULT_LEEWAY`]) |
-//! | a key is stolen | stop publishing it at once. Here it is used until the next refresh: under load for about [`FRESH_FOR`], after an idle time until the first request's fetch has ended. While the issuer cannot be reached, up to [`FRESH_FOR`] + [`STALE_FOR`] |
+//! | a key is stolen | stop publishing it at once. Here it is used until the next refresh, at the latest [`REFRESH_AT`] + [`REFRESH_JITTER`] percent of the time that the set is fresh; while the issuer cannot be reached, up to [`FRESH_FOR`] + [`STALE_FOR`]. [`refresh_now`] fetches at once, [`block_key`] ends a key here, whatever its issuer publishes |
 //!
 //! Never reuse a `kid`. Do not take the old key out of the set on the day that the new one comes in: tokens that are still
 //! good would be refused.
@@ -102,7 +107,14 @@
 //! [`Keys::jwks_url`]: crate::Keys::jwks_url
 //! [`warm_up`]: crate::ResourceServer::warm_up
 //! [`Event`]: crate::Event
-//! [`REFRESH_AFTER`]: super::defaults::REFRESH_AFTER
+//! [`refresh_now`]: crate::ResourceServer::refresh_now
+//! [`block_key`]: crate::ResourceServer::block_key
+//! [`REFRESH_AT`]: super::defaults::REFRESH_AT
+//! [`REFRESH_JITTER`]: super::defaults::REFRESH_JITTER
+//! [`MIN_FRESH_FOR`]: super::defaults::MIN_FRESH_FOR
+//! [`MAX_FRESH_FOR`]: super::defaults::MAX_FRESH_FOR
+//! [`MAX_RETRY_AFTER`]: super::defaults::MAX_RETRY_AFTER
+//! [`ABSENT_FOR`]: super::defaults::ABSENT_FOR
 //! [`FRESH_FOR`]: super::defaults::FRESH_FOR
 //! [`STALE_FOR`]: super::defaults::STALE_FOR
 //! [`BACKOFF_MIN`]: super::defaults::BACKOFF_MIN
