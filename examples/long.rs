@@ -74,11 +74,24 @@ impl Health for Service {
         request: tonic::Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let token = Token::from_extensions(request.extensions())?.clone();
-        let messages = ticks().map(|()| Ok(HealthCheckResponse { status: ServingStatus::Serving.into() }));
-        let expired = stream::once(async move { Err(token.expired().await.into()) });
-        // tonic ends the stream with the first error.
-        Ok(Response::new(Box::pin(stream::select(messages, expired))))
+        let messages = ticks().map(|()| HealthCheckResponse { status: ServingStatus::Serving.into() });
+        Ok(Response::new(Box::pin(until_expired(token, messages))))
     }
+}
+
+/// The messages; if the token expires before they end, its status comes last.
+fn until_expired<T: Send + 'static>(
+    token: Token,
+    messages: impl Stream<Item = T> + Send + 'static,
+) -> impl Stream<Item = Result<T, Status>> + Send {
+    let expired = Box::pin(async move { token.expired().await });
+    stream::unfold((Box::pin(messages), Some(expired)), async |(mut messages, expired)| {
+        let mut expired = expired?; // it has been said
+        tokio::select! {
+            message = messages.next() => Some((Ok(message?), (messages, Some(expired)))),
+            why = &mut expired => Some((Err(why.into()), (messages, None))),
+        }
+    })
 }
 
 fn ticks() -> impl Stream<Item = ()> + Send {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::fetch::FetchErrorKind;
 use crate::jose::TokenError;
 
-/// At most one refusal for a fault of ours is logged as a warning in this time; the others are logged as the client's
-/// are, at debug level.
+/// At most one refusal because keys cannot be had is logged as a warning in this time, for each issuer; the others are
+/// logged as the client's faults are, at debug level.
 pub const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a request was refused.
@@ -58,8 +58,8 @@ impl RejectionKind {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A token was verified and met the rule. An inner layer that takes over the verdict of an outer one does not say
-    /// so again.
+    /// A token was verified and met the rule of the layer that verified it. An inner layer that takes over the verdict
+    /// does not say so again; if its own rule is not met, [`Refused`](Self::Refused) follows.
     #[non_exhaustive]
     Accepted {
         /// The issuer's [name](crate::Issuer::name).
@@ -72,12 +72,13 @@ pub enum Event<'a> {
         kind: RejectionKind,
         /// What is wrong with the token, for an [`InvalidToken`](RejectionKind::InvalidToken).
         token_error: Option<TokenError>,
-        /// The name of the issuer, where the token names one that is trusted. Of an invalid token that is a claim and no
-        /// proof.
+        /// The name of the issuer that the token would be of: the one that it names, or the only one that writes no
+        /// `iss`. Of an invalid token that is a claim and no proof.
         issuer: Option<&'a str>,
     },
     /// A request begins to wait for keys.
-    Waiting,
+    #[non_exhaustive]
+    Waiting {},
     /// A request has stopped waiting, because the keys are there, or will not be, or the client has gone. There is one for
     /// each [`Waiting`](Self::Waiting).
     #[non_exhaustive]
@@ -112,7 +113,8 @@ pub enum Event<'a> {
 /// Is told what happens, for metrics and alarms. Give it to
 /// [`ResourceServerBuilder::observer`](crate::ResourceServerBuilder::observer).
 ///
-/// It is called on the path of each request, so it should count and return. Closures `Fn(&Event<'_>)` are observers.
+/// It is called on the path of each request, so it should count and return. Closures `Fn(&Event<'_>)` are observers; for
+/// one that is also read elsewhere: `move |event: &Event<'_>| shared.observe(event)`.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -13,6 +13,7 @@ pub(crate) struct ServerIdentity {
     pub(crate) metadata_url: Option<Arc<str>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observers: Observers,
+    /// For refusals that are nobody's in particular.
     pub(crate) warnings: Warnings,
 }
 
@@ -25,6 +26,7 @@ pub(crate) struct IssuerIdentity {
     pub(crate) iss: Option<Box<str>>,
     /// How far its clock and ours may differ.
     pub(crate) leeway: Duration,
+    pub(crate) warnings: Warnings,
 }
 
 impl std::fmt::Debug for ServerIdentity {

@@ -63,7 +63,7 @@ pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};
 pub use server::{
     Health, HealthService, Issuer, IssuerHealth, KeyState, NotReady, ResourceMetadata, ResourceServer,
-    ResourceServerBuilder,
+    ResourceServerBuilder, UnknownIssuer,
 };
 pub use time::{Clock, SystemClock};
 pub use token::{ClaimsError, Token};

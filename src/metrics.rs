@@ -8,7 +8,7 @@ use crate::event::{Event, Observer};
 ///
 /// | name | kind | labels | what it counts |
 /// |---|---|---|---|
-/// | `tower_bearer_accepted_total` | counter | `issuer` | requests with a token that was verified and met the rule |
+/// | `tower_bearer_accepted_total` | counter | `issuer` | requests with a token that was verified and met the rule of the layer that verified it; an inner layer may still refuse them, and then they count in both |
 /// | `tower_bearer_refused_total` | counter | `kind`, `reason`, `issuer` | refusals; `reason` is [`TokenError::name`](crate::TokenError::name) or empty, `issuer` is empty if the token names none that is trusted |
 /// | `tower_bearer_waiting` | gauge | | requests that wait for keys |
 /// | `tower_bearer_wait_seconds` | histogram | | how long they waited |
@@ -62,7 +62,7 @@ impl Observer for Metrics {
                 let issuer = issuer.unwrap_or_default().to_owned();
                 counter!(REFUSED, "kind" => kind.name(), "reason" => reason, "issuer" => issuer).increment(1);
             }
-            Event::Waiting => gauge!(WAITING).increment(1),
+            Event::Waiting {} => gauge!(WAITING).increment(1),
             Event::Waited { took } => {
                 gauge!(WAITING).decrement(1);
                 histogram!(WAIT).record(took);

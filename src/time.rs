@@ -22,9 +22,10 @@ pub trait Clock: Send + Sync + 'static {
     /// A time that never goes back.
     fn instant(&self) -> Instant;
 
-    /// Sleeps until [`instant`](Self::instant) has moved on by this much. Default: a tokio timer.
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(tokio::time::sleep(duration))
+    /// Sleeps until [`instant`](Self::instant) has come to this. Default: a tokio timer, which is right for a clock that runs
+    /// as the machine's does; write your own for one that stands still or runs faster.
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(at.saturating_duration_since(self.instant())))
     }
 }
 
@@ -37,8 +38,8 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
         (**self).instant()
     }
 
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        (**self).sleep(duration)
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        (**self).sleep_until(at)
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 use tokio::runtime::Handle;
@@ -17,11 +19,13 @@ use super::{FetchError, FetchErrorKind, MAX_BEARER_FILE_LENGTH};
 pub(super) struct BearerFile {
     origin: Origin,
     path: PathBuf,
+    /// Somebody is reading it: a volume that hangs must not take one thread for each attempt.
+    being_read: Arc<AtomicBool>,
 }
 
 impl BearerFile {
     pub(super) fn new(url: &str, path: PathBuf) -> Result<Self, Forbidden> {
-        Ok(Self { origin: KeyUrl::parse(url, true)?.origin(), path })
+        Ok(Self { origin: KeyUrl::parse(url, true)?.origin(), path, being_read: Arc::default() })
     }
 
     pub(super) fn is_for(&self, url: &Url) -> bool {
@@ -36,9 +40,15 @@ impl BearerFile {
     pub(super) async fn authorization(&self) -> Result<HeaderValue, FetchError> {
         let runtime = Handle::try_current().map_err(|_| FetchError::new(FetchErrorKind::Runtime))?;
         let path = self.path.clone();
+        let being_read = self.being_read.clone();
+        if being_read.swap(true, Ordering::Relaxed) {
+            let hangs = format!("{}: another read has not ended", path.display());
+            return Err(FetchError::new(FetchErrorKind::Credentials).because(hangs));
+        }
         // One open and one read, but the volume may hang: not on a thread that serves requests.
         let read = runtime.spawn_blocking(move || {
             let header = read(&path);
+            being_read.store(false, Ordering::Relaxed);
             header.map_err(|why| {
                 FetchError::new(FetchErrorKind::Credentials).because(format!("{}: {why}", path.display()))
             })

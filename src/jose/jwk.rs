@@ -116,19 +116,24 @@ impl Key {
 
     /// This key, ready for `algorithm`; `None` if it must not be used with it.
     pub(crate) fn prepared_for(&self, algorithm: Algorithm) -> Option<&VerifyingKey> {
-        if self.blocked.load(Ordering::Relaxed) {
+        if self.is_blocked() {
             return None;
         }
         self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key))
     }
 
-    /// Verifies nothing from now on, if it has this `kid` or thumbprint.
-    pub(crate) fn block(&self, name: &str) -> bool {
-        let meant = self.kid.as_deref() == Some(name) || self.thumbprint() == name;
-        if meant {
-            self.blocked.store(true, Ordering::Relaxed);
-        }
-        meant
+    /// Verifies nothing from now on.
+    pub(crate) fn block(&self) {
+        self.blocked.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether this is its `kid` or its thumbprint.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.kid.as_deref() == Some(name) || self.thumbprint() == name
     }
 
     /// The JWK thumbprint with SHA-256 (RFC 7638), which names the key whatever it is called.

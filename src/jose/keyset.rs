@@ -19,7 +19,9 @@ pub const MAX_CANDIDATES: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct KeySet {
     keys: Vec<Key>,
+    /// The first of them.
     left_out: Vec<LeftOut>,
+    left_out_count: usize,
 }
 
 /// A key that was published and is not used.
@@ -65,14 +67,19 @@ impl KeySet {
             };
             match imported {
                 Ok(key) => set.keys.push(key),
-                Err(reason) => set.left_out.push(LeftOut { index, reason }),
+                Err(reason) => {
+                    set.left_out_count = set.left_out_count.saturating_add(1);
+                    if set.left_out.len() < MAX_KEYS {
+                        set.left_out.push(LeftOut { index, reason });
+                    }
+                }
             }
         }
         Ok(set)
     }
 
     pub(crate) fn single(key: Key) -> Self {
-        Self { keys: vec![key], left_out: Vec::new() }
+        Self { keys: vec![key], ..Self::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -83,14 +90,33 @@ impl KeySet {
         self.keys.len()
     }
 
+    /// The first [`MAX_KEYS`] of those that are not used.
     pub(crate) fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }
 
-    /// Blocks the keys of this name: their `kid` or their thumbprint. Says whether there are any.
-    pub(crate) fn block(&self, name: &str) -> bool {
-        // Each of them, not only the first.
-        self.keys.iter().filter(|key| key.block(name)).count() > 0
+    /// How many are not used.
+    pub(crate) fn left_out_count(&self) -> usize {
+        self.left_out_count
+    }
+
+    /// How many are not blocked.
+    pub(crate) fn usable(&self) -> usize {
+        self.keys.iter().filter(|key| !key.is_blocked()).count()
+    }
+
+    /// Blocks the keys of this name: their `kid` or their thumbprint; and with one key all that are the same under other
+    /// names. Gives their thumbprints.
+    pub(crate) fn block(&self, name: &str) -> Vec<String> {
+        let mut found: Vec<String> =
+            self.keys.iter().filter(|key| key.is_called(name)).map(Key::thumbprint).collect();
+        found.dedup();
+        for key in &self.keys {
+            if found.contains(&key.thumbprint()) {
+                key.block();
+            }
+        }
+        found
     }
 
     pub(crate) fn shares_a_key_with(&self, other: &Self) -> bool {

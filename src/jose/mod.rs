@@ -160,9 +160,10 @@ pub(crate) struct SharedSecret {
 }
 
 impl Keys {
-    pub(crate) fn len(&self) -> usize {
+    /// How many are not blocked.
+    pub(crate) fn usable(&self) -> usize {
         match self {
-            Self::Public(set) => set.len(),
+            Self::Public(set) => set.usable(),
             Self::Shared(_) => 1,
         }
     }
@@ -178,7 +179,7 @@ impl Keys {
     /// Blocks the keys of this name; a shared secret has none.
     pub(crate) fn block(&self, name: &str) -> bool {
         match self {
-            Self::Public(set) => set.block(name),
+            Self::Public(set) => !set.block(name).is_empty(),
             Self::Shared(_) => false,
         }
     }

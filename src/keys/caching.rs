@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 
 use super::refresh::{FRESH_FOR, Freshness, MAX_FRESH_FOR, MIN_FRESH_FOR, STALE_FOR};
 
 /// What `Cache-Control` and `Age` say, within our bounds: an issuer can have its keys refreshed as often as each
 /// [`MIN_FRESH_FOR`], and can make nobody use them for longer than [`MAX_FRESH_FOR`] and [`STALE_FOR`].
 ///
-/// `must-revalidate` is not heeded: frameworks write it everywhere, and an outage of seconds would be ours too.
-pub(super) fn freshness(headers: &HeaderMap) -> Freshness {
+/// `None` if there is no `Cache-Control`. `must-revalidate` is not heeded: frameworks write it everywhere, and an outage of seconds would be ours too.
+pub(super) fn freshness(headers: &HeaderMap) -> Option<Freshness> {
+    headers.get(CACHE_CONTROL)?;
     let mut fresh_for = None;
     let mut stale_for = STALE_FOR;
     for (name, value) in directives(headers) {
@@ -27,12 +28,14 @@ pub(super) fn freshness(headers: &HeaderMap) -> Freshness {
     }
     let age = single(headers, AGE).unwrap_or_default();
     let clamped = |given: Duration| given.saturating_sub(age).clamp(MIN_FRESH_FOR, MAX_FRESH_FOR);
-    Freshness { fresh_for: fresh_for.map_or(FRESH_FOR, clamped), stale_for }
+    Some(Freshness { fresh_for: fresh_for.map_or(FRESH_FOR, clamped), stale_for })
 }
 
-/// `Retry-After` in seconds (RFC 9110 §10.2.3). The form with a date is not read: it needs the issuer's clock.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    single(headers, RETRY_AFTER)
+/// `Retry-After` in seconds (RFC 9110 §10.2.3), of the two answers that ask for a pause. The form with a date is not read:
+/// it needs the issuer's clock.
+pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let asks = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    asks.then(|| single(headers, RETRY_AFTER)).flatten()
 }
 
 fn single(headers: &HeaderMap, name: http::HeaderName) -> Option<Duration> {
@@ -58,7 +61,7 @@ mod tests {
     fn rfc9111_5_2_2_the_issuers_words_count_within_our_bounds() {
         let seconds = Duration::from_secs;
         for (lines, age, fresh_for, stale_for) in [
-            (&[][..], None, FRESH_FOR, STALE_FOR),
+            (&[""][..], None, FRESH_FOR, STALE_FOR),
             (&["public, must-revalidate"], None, FRESH_FOR, STALE_FOR),
             (&["max-age=300"], None, seconds(300), STALE_FOR),
             (&["public, Max-Age=\"300\""], None, seconds(300), STALE_FOR),
@@ -87,10 +90,11 @@ mod tests {
             if let Some(age) = age {
                 headers.insert(AGE, HeaderValue::from_static(age));
             }
-            assert_eq!(freshness(&headers), Freshness { fresh_for, stale_for }, "{lines:?} {age:?}");
+            assert_eq!(freshness(&headers), Some(Freshness { fresh_for, stale_for }), "{lines:?} {age:?}");
         }
         let odd = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_bytes(b"max-age=\xff").unwrap())]);
-        assert_eq!(freshness(&odd), Freshness::default());
+        assert_eq!(freshness(&odd), Some(Freshness::default()));
+        assert_eq!(freshness(&HeaderMap::new()), None);
     }
 
     #[test]
@@ -103,8 +107,11 @@ mod tests {
             ("", None),
         ] {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
-            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{value:?}");
+            for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+                assert_eq!(retry_after(status, &headers), expected.map(Duration::from_secs), "{value:?}");
+            }
+            assert_eq!(retry_after(StatusCode::NOT_FOUND, &headers), None);
         }
-        assert_eq!(retry_after(&HeaderMap::new()), None);
+        assert_eq!(retry_after(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new()), None);
     }
 }

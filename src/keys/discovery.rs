@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
+use super::caching::retry_after;
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchRequest, bounded};
 
@@ -20,7 +21,8 @@ pub(crate) async fn discover(
         response = bounded(fetch, FetchRequest::new(second, JSON)).await?;
     }
     if response.status() != StatusCode::OK {
-        return Err(FetchError::new(FetchErrorKind::Status));
+        let pause = retry_after(response.status(), response.headers());
+        return Err(FetchError::new(FetchErrorKind::Status).after(pause));
     }
     read(response.body(), issuer, allow_http)
 }

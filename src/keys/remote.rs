@@ -12,13 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwapOption;
 use http::header::ETAG;
 use http::{HeaderValue, StatusCode};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::absent::Absent;
 use super::caching::{freshness, retry_after};
 use super::discovery::discover;
-use super::refresh::{BACKOFF_MIN, Freshness, Miss, Phase, Refresh, Roll, Supply};
+use super::refresh::{BACKOFF_MIN, FLIGHT_LIMIT, Freshness, Miss, Phase, Refresh, Roll, Supply};
 use crate::event::{Event, Observers};
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchRequest, bounded};
@@ -86,10 +87,20 @@ pub(crate) enum Ended {
     TookTooLong,
 }
 
+/// When a fetch began that a request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Began {
+    /// For this request.
+    Here,
+    /// For another, or by the timer: maybe before the issuer published what this one needs.
+    Before,
+}
+
 /// A fetch under way that a request may wait for.
 pub(crate) struct Flight {
     end: watch::Receiver<Ended>,
     deadline: tokio::time::Instant,
+    began: Began,
     /// Held by those who wait for an unknown key; they are counted.
     _seat: Option<Seat>,
 }
@@ -105,16 +116,23 @@ struct Shared {
     /// Names of keys that must not be used.
     blocked: Mutex<Vec<String>>,
     history: Mutex<History>,
-    timer: Mutex<Option<AbortHandle>>,
+    timer: Mutex<Option<Timer>>,
     /// The last words about keys that were left out.
     last_report: Mutex<String>,
 }
 
 struct Loaded {
     keys: Arc<KeySet>,
-    version: Option<Version>,
+    source: Source,
     /// Until then a request need not ask the state machine.
     ask_again_at: Instant,
+}
+
+/// The task that refreshes keys when it is time.
+struct Timer {
+    task: AbortHandle,
+    /// When it will look again.
+    due: Instant,
 }
 
 /// How fetches have ended, for people.
@@ -137,15 +155,19 @@ pub(crate) struct Report {
 
 /// Which version of which document a set was read from.
 #[derive(Clone)]
-struct Version {
+struct Source {
     url: KeyUrl,
-    etag: HeaderValue,
+    /// When discovery named the URL.
+    found_at: Instant,
+    etag: Option<HeaderValue>,
+    /// What was said of it when it was read.
+    freshness: Freshness,
 }
 
 /// What a fetch has brought.
 struct Fetched {
     keys: Arc<KeySet>,
-    version: Option<Version>,
+    source: Source,
     freshness: Freshness,
 }
 
@@ -174,14 +196,16 @@ impl RemoteKeys {
         {
             return Available::Ready(loaded.keys.clone());
         }
+        self.0.keep_time();
         let mut refresh = lock(&self.0.refresh);
         let supply = refresh.need(now);
-        let flight = matches!(supply, Supply::Fetch | Supply::Join).then(|| self.0.flight(COLD_WAIT, None));
+        let flight = matches!(supply, Supply::Fetch | Supply::Join)
+            .then(|| self.0.flight(COLD_WAIT, Began::Before, None));
         self.0.publish(&refresh);
         let number = refresh.flight();
         drop(refresh);
         if matches!(supply, Supply::Fetch | Supply::UseAndFetch) {
-            self.0.start(number);
+            self.0.start(number, false);
         }
         match (supply, flight) {
             (_, Some(flight)) => Available::Wait(flight),
@@ -215,12 +239,12 @@ impl RemoteKeys {
             return Missed::Newer;
         }
         match refresh.miss(now) {
-            Miss::Join => Missed::Wait(self.0.flight(MISS_WAIT, Some(seat))),
+            Miss::Join => Missed::Wait(self.0.flight(MISS_WAIT, Began::Before, Some(seat))),
             Miss::Fetch => {
-                let flight = self.0.flight(MISS_WAIT, Some(seat));
+                let flight = self.0.flight(MISS_WAIT, Began::Here, Some(seat));
                 let number = refresh.flight();
                 drop(refresh);
-                self.0.start(number);
+                self.0.start(number, false);
                 Missed::Wait(flight)
             }
             Miss::Unknown => Missed::Unknown,
@@ -231,27 +255,48 @@ impl RemoteKeys {
 
 impl RemoteKeys {
     /// Fetches now, whatever the schedule.
-    pub(crate) fn demand(&self) -> Flight {
-        let mut refresh = lock(&self.0.refresh);
-        let start = refresh.demand(self.0.remote.clock.instant());
-        let flight = self.0.flight(COLD_WAIT, None);
-        let number = refresh.flight();
-        drop(refresh);
-        if start {
-            self.0.start(number);
+    pub(crate) async fn demand(&self) -> Ended {
+        // One that is under way may have begun before the issuer did what we are to see.
+        let under_way = {
+            let refresh = lock(&self.0.refresh);
+            refresh.flight().map(|_| self.0.flight(COLD_WAIT, Began::Before, None))
+        };
+        if let Some(flight) = under_way {
+            flight.ended().await;
         }
-        flight
+        let flight = {
+            let mut refresh = lock(&self.0.refresh);
+            let start = refresh.demand(self.0.remote.clock.instant());
+            let flight = self.0.flight(COLD_WAIT, Began::Here, None);
+            let number = refresh.flight();
+            drop(refresh);
+            if start {
+                self.0.start(number, true);
+            }
+            flight
+        };
+        flight.ended().await
     }
 
     /// Never uses the keys of this name again. Says whether there are any now.
     pub(crate) fn block(&self, name: &str) -> bool {
-        // Remembered first, so that a set that comes in now is not missed.
-        lock(&self.0.blocked).push(name.to_owned());
-        self.0.loaded.load().as_ref().is_some_and(|loaded| loaded.keys.block(name))
+        let mut blocked = lock(&self.0.blocked);
+        let found = self.0.loaded.load().as_ref().map(|loaded| loaded.keys.block(name)).unwrap_or_default();
+        let any = !found.is_empty();
+        // By their thumbprints too: the same key must not come back under another name.
+        for name in found.into_iter().chain([name.to_owned()]) {
+            if !blocked.contains(&name) {
+                blocked.push(name);
+            }
+        }
+        any
     }
 
     pub(crate) fn report(&self) -> Report {
         let now = self.0.remote.clock.instant();
+        if lock(&self.0.refresh).flight_number() > 0 {
+            self.0.keep_time();
+        }
         let refresh = lock(&self.0.refresh);
         let phase = refresh.phase(now);
         let wake_at = refresh.wake_at(now);
@@ -263,7 +308,7 @@ impl RemoteKeys {
         let History { last_success, last_error } = *lock(&self.0.history);
         Report {
             phase,
-            keys: keys.as_ref().map_or(0, jose::Keys::len),
+            keys: keys.as_ref().map_or(0, jose::Keys::usable),
             left_out: keys.as_ref().map(jose::Keys::left_out).unwrap_or_default(),
             last_success,
             last_error,
@@ -276,6 +321,11 @@ impl RemoteKeys {
         }
     }
 
+    /// Whether the last fetch failed.
+    pub(crate) fn is_troubled(&self) -> bool {
+        lock(&self.0.refresh).is_troubled()
+    }
+
     /// A fetch that a token waited for has not brought its key.
     pub(crate) fn is_absent(&self, kid: &str) {
         lock(&self.0.absent).insert(kid, self.0.remote.clock.instant());
@@ -283,11 +333,15 @@ impl RemoteKeys {
 }
 
 impl Flight {
+    pub(crate) fn began(&self) -> Began {
+        self.began
+    }
+
     /// Waits for the fetch to end.
     ///
     /// Cancel safety: dropping the future leaves the fetch to the others.
     pub(crate) async fn ended(mut self) -> Ended {
-        if tokio::runtime::Handle::try_current().is_err() {
+        if Handle::try_current().is_err() {
             // Nothing was started, and a timer would panic.
             return Ended::Failed;
         }
@@ -301,108 +355,119 @@ impl Flight {
 
 impl Shared {
     /// To be called before the fetch can end: under the lock, or before it is started.
-    fn flight(&self, limit: Duration, seat: Option<Seat>) -> Flight {
+    fn flight(&self, limit: Duration, began: Began, seat: Option<Seat>) -> Flight {
         let now = tokio::time::Instant::now();
-        Flight { end: self.end.subscribe(), deadline: now.checked_add(limit).unwrap_or(now), _seat: seat }
+        let (end, deadline) = (self.end.subscribe(), now.checked_add(limit).unwrap_or(now));
+        Flight { end, deadline, began, _seat: seat }
     }
 
     /// Starts the fetch that the state machine has just counted as under way.
-    fn start(self: &Arc<Self>, number: Option<u64>) {
+    ///
+    /// `whole` asks for the set itself, and not only for what has changed.
+    fn start(self: &Arc<Self>, number: Option<u64>, whole: bool) {
         let since = self.remote.clock.instant();
         let mut guard = InFlight { shared: self.clone(), number, since, ended: false };
         // Without a runtime the guard reports the failure.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        self.keep_time(&runtime);
+        let Ok(runtime) = Handle::try_current() else { return };
+        self.keep_time();
         runtime.spawn(async move {
-            let result = guard.shared.load().await;
+            let result = guard.shared.load(whole).await;
             guard.ended = true;
-            guard.shared.finish(number, since, &result);
+            guard.shared.finish(number, since, result);
         });
     }
 
-    /// Starts the timer, if none runs: from the first fetch on, keys are refreshed whether requests come or not.
-    fn keep_time(self: &Arc<Self>, runtime: &tokio::runtime::Handle) {
+    /// Starts the timer, if none runs: from the first fetch on, keys are refreshed whether requests come or not. One that
+    /// is long overdue lives in a runtime that nobody drives.
+    fn keep_time(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let now = self.remote.clock.instant();
         let mut timer = lock(&self.timer);
-        if timer.as_ref().is_none_or(AbortHandle::is_finished) {
-            let task = runtime.spawn(keep_time(Arc::downgrade(self), self.end.subscribe()));
-            *timer = Some(task.abort_handle());
+        let runs = |timer: &Timer| {
+            !timer.task.is_finished() && now.saturating_duration_since(timer.due) < FLIGHT_LIMIT
+        };
+        if timer.as_ref().is_some_and(runs) {
+            return;
+        }
+        let task = runtime.spawn(keep_time(Arc::downgrade(self), self.end.subscribe())).abort_handle();
+        if let Some(Timer { task: lost, .. }) = timer.replace(Timer { task, due: now }) {
+            lost.abort();
         }
     }
 
-    /// Starts what is due, and says for how long nothing will be.
-    fn on_time(self: &Arc<Self>, now: Instant) -> Duration {
+    /// Starts what is due, and says when something will be: never, before the first fetch.
+    fn on_time(self: &Arc<Self>) -> Option<Instant> {
+        let now = self.remote.clock.instant();
         let mut refresh = lock(&self.refresh);
-        let due = refresh.tick(now);
+        // The first fetch belongs to a request.
+        let due = refresh.wake_at(now).is_some() && refresh.tick(now);
         if due {
             self.publish(&refresh);
         }
         let number = refresh.flight();
         let wake_at = refresh.wake_at(now);
         drop(refresh);
+        if let Some(timer) = &mut *lock(&self.timer) {
+            timer.due = wake_at.unwrap_or(now);
+        }
         if due {
-            self.start(number);
+            self.start(number, false);
         }
-        wake_at.map_or(Duration::MAX, |at| at.saturating_duration_since(now))
+        wake_at
     }
 
-    async fn load(&self) -> Result<Fetched, FetchError> {
-        let url = self.place().await?;
-        let fetched = self.load_from(&url).await;
-        if fetched.is_err() {
-            *lock(&self.discovered) = None;
-        }
-        fetched
-    }
-
-    async fn place(&self) -> Result<KeyUrl, FetchError> {
-        let issuer = match &self.remote.place {
-            Place::Fixed(url) => return Ok(url.clone()),
-            Place::Discovered { issuer } => issuer,
-        };
-        let now = self.remote.clock.instant();
-        if let Some((url, at)) = &*lock(&self.discovered)
-            && now.saturating_duration_since(*at) < REDISCOVER_AFTER
-        {
-            return Ok(url.clone());
-        }
-        let url = discover(&*self.remote.fetch, issuer, self.remote.allow_http).await?;
-        *lock(&self.discovered) = Some((url.clone(), now));
-        Ok(url)
-    }
-
-    async fn load_from(&self, url: &KeyUrl) -> Result<Fetched, FetchError> {
+    async fn load(&self, whole: bool) -> Result<Fetched, FetchError> {
+        let (url, found_at) = self.place().await?;
         let request = FetchRequest::new(url.as_str(), "application/jwk-set+json, application/json");
-        let ours = self.loaded.load_full().and_then(|loaded| {
-            let version = loaded.version.clone().filter(|version| version.url == *url)?;
-            Some((loaded.keys.clone(), version))
-        });
-        let request = match &ours {
-            Some((_, version)) => request.if_none_match(version.etag.clone()),
+        let ours = self.loaded.load_full().filter(|loaded| !whole && loaded.source.url == url);
+        let request = match ours.as_ref().and_then(|loaded| loaded.source.etag.clone()) {
+            Some(etag) => request.if_none_match(etag),
             None => request,
         };
+        let asked_for_changes = request.etag().is_some();
         let response = bounded(&*self.remote.fetch, request).await?;
-        let freshness = freshness(response.headers());
+        let headers = response.headers();
         match (response.status(), ours) {
             (StatusCode::OK, _) => {}
-            // RFC 9110 §15.4.5: ours is the current one. The headers are those of the new answer.
-            (StatusCode::NOT_MODIFIED, Some((keys, version))) => {
-                return Ok(Fetched { keys, version: Some(version), freshness });
+            // RFC 9110 §15.4.5: ours is the current one. What the new answer does not say stays (RFC 9111 §4.3.4).
+            (StatusCode::NOT_MODIFIED, Some(ours)) if asked_for_changes => {
+                let freshness = freshness(headers).unwrap_or(ours.source.freshness);
+                let etag = headers.get(ETAG).or(ours.source.etag.as_ref()).cloned();
+                return Ok(Fetched {
+                    keys: ours.keys.clone(),
+                    source: Source { url, found_at, etag, freshness },
+                    freshness,
+                });
             }
-            _ => {
-                let pause = retry_after(response.headers());
-                return Err(FetchError::new(FetchErrorKind::Status).after(pause));
+            (status, _) => {
+                return Err(FetchError::new(FetchErrorKind::Status).after(retry_after(status, headers)));
             }
         }
         let keys = KeySet::from_jwks(response.body(), self.remote.algorithms)
             .map_err(|_| FetchError::new(FetchErrorKind::Document))?;
-        self.report_left_out(&keys);
         // Also after a good set: an issuer that publishes nothing has a fault, and has not withdrawn everything.
         if keys.is_empty() {
+            self.report_left_out(&keys);
             return Err(FetchError::new(FetchErrorKind::NoUsableKey));
         }
-        let etag = response.headers().get(ETAG).cloned();
-        let version = etag.map(|etag| Version { url: url.clone(), etag });
-        Ok(Fetched { keys: Arc::new(keys), version, freshness })
+        let freshness = freshness(headers).unwrap_or_default();
+        let source = Source { url, found_at, etag: headers.get(ETAG).cloned(), freshness };
+        Ok(Fetched { keys: Arc::new(keys), source, freshness })
+    }
+
+    /// Where the set is, and since when that is known.
+    async fn place(&self) -> Result<(KeyUrl, Instant), FetchError> {
+        let now = self.remote.clock.instant();
+        let issuer = match &self.remote.place {
+            Place::Fixed(url) => return Ok((url.clone(), now)),
+            Place::Discovered { issuer } => issuer,
+        };
+        if let Some((url, at)) = &*lock(&self.discovered)
+            && now.saturating_duration_since(*at) < REDISCOVER_AFTER
+        {
+            return Ok((url.clone(), *at));
+        }
+        Ok((discover(&*self.remote.fetch, issuer, self.remote.allow_http).await?, now))
     }
 
     /// Says which published keys are not used and why, when that has changed.
@@ -410,7 +475,7 @@ impl Shared {
         let left_out = keys.left_out();
         let some: Vec<_> =
             left_out.iter().take(5).map(|key| format!("key {}: {}", key.index, key.reason)).collect();
-        let report = format!("{} left out; {}", left_out.len(), some.join("; "));
+        let report = format!("{} left out; {}", keys.left_out_count(), some.join("; "));
         let changed = {
             let mut last = lock(&self.last_report);
             let changed = *last != report;
@@ -426,23 +491,24 @@ impl Shared {
     }
 
     /// The fetch that began at `since` has ended.
-    fn finish(&self, number: Option<u64>, since: Instant, result: &Result<Fetched, FetchError>) {
+    fn finish(&self, number: Option<u64>, since: Instant, result: Result<Fetched, FetchError>) {
         let now = self.remote.clock.instant();
         let took = now.saturating_duration_since(since);
-        self.block_in(result);
-        self.take_over(number, now, result);
-        // Again, for a name that came in between: whoever names one looks at the set in use afterwards.
-        self.block_in(result);
-        self.remember(result);
+        let result = match self.take_over(number, now, &result) {
+            true => result,
+            // It was given up, and another one may be under way: an older answer must not replace a newer one.
+            false => Err(FetchError::new(FetchErrorKind::Runtime)),
+        };
         // Last: whatever a subscriber or an observer does, nobody waits for it.
         let issuer = &*self.remote.label;
-        let event = match result {
+        let event = match &result {
             Ok(Fetched { keys, .. }) => {
+                self.report_left_out(keys);
                 tracing::debug!(
                     target: "tower_bearer::keys",
                     issuer, keys = keys.len(), ?took, "fetched keys"
                 );
-                Event::KeysFetched { issuer, keys: keys.len(), left_out: keys.left_out().len(), took }
+                Event::KeysFetched { issuer, keys: keys.len(), left_out: keys.left_out_count(), took }
             }
             Err(error) => {
                 tracing::warn!(
@@ -455,46 +521,39 @@ impl Shared {
         self.remote.observers.tell(&event);
     }
 
-    fn block_in(&self, result: &Result<Fetched, FetchError>) {
-        if let Ok(fetched) = result {
-            for name in &*lock(&self.blocked) {
-                fetched.keys.block(name);
-            }
-        }
-    }
-
-    fn remember(&self, result: &Result<Fetched, FetchError>) {
-        let now = self.remote.clock.now();
-        let mut history = lock(&self.history);
-        match result {
-            Ok(_) => history.last_success = Some(now),
-            Err(error) => history.last_error = Some((now, error.kind())),
-        }
-    }
-
-    /// Makes the keys those in use, or counts a failure; lets those go on who wait.
-    fn take_over(&self, number: Option<u64>, now: Instant, result: &Result<Fetched, FetchError>) {
+    /// Makes the keys those in use, or counts a failure; lets those go on who wait. Says whether the result counts.
+    fn take_over(&self, number: Option<u64>, now: Instant, result: &Result<Fetched, FetchError>) -> bool {
+        // Held until the keys are in use: whoever blocks one finds it in the old set or in the new one.
+        let blocked = lock(&self.blocked);
         let mut refresh = lock(&self.refresh);
         if refresh.flight() != number {
-            // It was given up, and another one may be under way: an older answer must not replace a newer one.
-            return;
+            return false;
         }
+        let time_of_day = self.remote.clock.now();
         let end = match result {
-            Ok(Fetched { keys, version, freshness }) => {
+            Ok(Fetched { keys, source, freshness }) => {
+                for name in &*blocked {
+                    keys.block(name);
+                }
                 refresh.succeeded(now, *freshness, roll());
                 let ask_again_at = refresh.ask_again_at().unwrap_or(now);
-                let (keys, version) = (keys.clone(), version.clone());
-                self.loaded.store(Some(Arc::new(Loaded { keys, version, ask_again_at })));
+                let (keys, source) = (keys.clone(), source.clone());
+                *lock(&self.discovered) = Some((source.url.clone(), source.found_at));
+                self.loaded.store(Some(Arc::new(Loaded { keys, source, ask_again_at })));
+                lock(&self.history).last_success = Some(time_of_day);
                 Ended::Loaded
             }
             Err(error) => {
                 refresh.failed(now, error.retry_after(), roll());
                 self.publish(&refresh);
+                *lock(&self.discovered) = None;
+                lock(&self.history).last_error = Some((time_of_day, error.kind()));
                 Ended::Failed
             }
         };
         // Before the lock is released: the next fetch has other waiters.
         self.end.send_replace(end);
+        true
     }
 
     /// Lets requests know until when they need not ask. Called with the state locked.
@@ -503,8 +562,8 @@ impl Shared {
         if let (Some(loaded), Some(ask_again_at)) = (loaded.as_ref(), refresh.ask_again_at())
             && loaded.ask_again_at != ask_again_at
         {
-            let (keys, version) = (loaded.keys.clone(), loaded.version.clone());
-            self.loaded.store(Some(Arc::new(Loaded { keys, version, ask_again_at })));
+            let (keys, source) = (loaded.keys.clone(), loaded.source.clone());
+            self.loaded.store(Some(Arc::new(Loaded { keys, source, ask_again_at })));
         }
     }
 }
@@ -521,7 +580,7 @@ struct InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.finish(self.number, self.since, &Err(FetchError::new(FetchErrorKind::Runtime)));
+            self.shared.finish(self.number, self.since, Err(FetchError::new(FetchErrorKind::Runtime)));
         }
     }
 }
@@ -529,19 +588,28 @@ impl Drop for InFlight {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(timer) = &*lock(&self.timer) {
-            timer.abort();
+            timer.task.abort();
         }
     }
 }
 
 /// Refreshes keys when it is time, until nobody uses them any more. It holds them only while it is awake.
 async fn keep_time(shared: Weak<Shared>, mut ended: watch::Receiver<Ended>) {
-    while let Some(alive) = shared.upgrade() {
+    loop {
+        // Whatever a clock's sleep does, others have their turn.
+        tokio::task::yield_now().await;
+        let Some(alive) = shared.upgrade() else { return };
         let clock = alive.remote.clock.clone();
-        let pause = alive.on_time(clock.instant());
+        let wake_at = alive.on_time();
         drop(alive);
+        let sleep = async {
+            match wake_at {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = clock.sleep(pause) => {}
+            () = sleep => {}
             // Somebody's fetch has changed what there is to wait for.
             changed = ended.changed() => if changed.is_err() { return },
         }

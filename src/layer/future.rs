@@ -12,9 +12,8 @@ use tower_service::Service;
 
 use super::policy::{Decision, Policy, respond};
 use crate::event::RejectionKind;
-use crate::keys::remote::Ended;
 use crate::refusal::{Rejection, Respond};
-use crate::server::Pending;
+use crate::server::{Pending, Waited};
 
 pin_project! {
     /// The future of [`BearerAuth`](crate::BearerAuth).
@@ -38,7 +37,7 @@ pin_project! {
 
 /// A request that waits for keys. Boxed: it is rare, and inline it would double the size of every future.
 struct Waiting<S, R, B> {
-    ended: Pin<Box<dyn Future<Output = Ended> + Send>>,
+    waited: Pin<Box<dyn Future<Output = Waited> + Send>>,
     parked: Option<Parked<S, R, B>>,
 }
 
@@ -60,7 +59,7 @@ impl<S: Service<Request<B>>, R, B> ResponseFuture<S, R, B> {
     }
 
     pub(super) fn waiting(pending: Pending, parked: Parked<S, R, B>) -> Self {
-        let waiting = Box::new(Waiting { ended: Box::pin(pending.ended()), parked: Some(parked) });
+        let waiting = Box::new(Waiting { waited: Box::pin(pending.ended()), parked: Some(parked) });
         Self { state: State::Waiting { waiting } }
     }
 }
@@ -82,9 +81,9 @@ where
                     None => return Poll::Pending,
                 },
                 StateProj::Waiting { waiting } => {
-                    let ended = ready!(waiting.ended.as_mut().poll(cx));
+                    let waited = ready!(waiting.waited.as_mut().poll(cx));
                     match waiting.parked.take() {
-                        Some(parked) => parked.resume(ended),
+                        Some(parked) => parked.resume(&waited),
                         None => return Poll::Pending,
                     }
                 }
@@ -96,12 +95,12 @@ where
 
 impl<S, R, B> Parked<S, R, B> {
     /// The second and last decision.
-    fn resume<ResB>(mut self, ended: Ended) -> State<S, R, B, S::Future, S::Response>
+    fn resume<ResB>(mut self, waited: &Waited) -> State<S, R, B, S::Future, S::Response>
     where
         S: Service<Request<B>, Response = Response<ResB>>,
         R: Respond<ResB>,
     {
-        let rejection = match self.policy.decide(&mut self.request, Some(ended)) {
+        let rejection = match self.policy.decide(&mut self.request, Some(waited)) {
             Decision::Pass => return State::Passed { inner: self.inner.call(self.request) },
             Decision::Refuse(rejection) => rejection,
             // Unreachable: a decision after a wait is final. If it were not, this is the safe answer.

@@ -9,9 +9,8 @@ use super::credentials::Credentials;
 use crate::access::{Ask, MethodAccess};
 use crate::event::{Event, RejectionKind};
 use crate::identity::ServerIdentity;
-use crate::keys::remote::Ended;
 use crate::refusal::{Rejection, RequestHead, Respond};
-use crate::server::{Pending, ResourceServer, Stop, Trusted};
+use crate::server::{Pending, ResourceServer, Stop, Trusted, Waited};
 use crate::token::Token;
 
 /// What a layer asks for, shared by all its services.
@@ -55,8 +54,8 @@ impl Policy {
 
     /// The whole of one request: credentials, verification, the route's rule.
     ///
-    /// `waited` is how the fetch ended that an earlier decision was to wait for; then the answer is final.
-    pub(super) fn decide<B>(&self, request: &mut Request<B>, waited: Option<Ended>) -> Decision {
+    /// `waited` is how the fetches ended that an earlier decision was to wait for; then the answer is final.
+    pub(super) fn decide<B>(&self, request: &mut Request<B>, waited: Option<&Waited>) -> Decision {
         // From here on nobody's Debug output shows it.
         if let http::header::Entry::Occupied(mut lines) = request.headers_mut().entry(AUTHORIZATION) {
             lines.iter_mut().for_each(|value| value.set_sensitive(true));
@@ -151,6 +150,8 @@ impl Token {
     /// # let _ = call;
     /// # }
     /// ```
+    ///
+    /// A refusal is told at once, to observers and to the log; without a layer to the log alone, as an error.
     ///
     /// # Errors
     /// [`Wiring`](RejectionKind::Wiring) where no layer ran, [`NoCredentials`](RejectionKind::NoCredentials) under an

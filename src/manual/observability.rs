@@ -21,7 +21,7 @@
 //! route asks for). Most refusals are a client's affair: to see them, the filter must let
 //! `tower_bearer::rejection=debug` through.
 //!
-//! Of our own faults one in each [`WARN_INTERVAL`] is a warning, and the field `held_back` says how many were not since
+//! Of outages one refusal for each issuer in each [`WARN_INTERVAL`] is a warning, and the field `held_back` says how many were not since
 //! the last; those are at debug level. An outage under load does not fill the disk as well.
 //!
 //! # Spans
@@ -92,7 +92,7 @@
 //!
 //! | what | means | do |
 //! |---|---|---|
-//! | `tower_bearer_refused_total{kind="unavailable"}` rises | good requests are answered 503 | wake somebody |
+//! | `tower_bearer_refused_total{kind="unavailable"}` rises | requests are answered 503; together with failing fetches of the same issuer it is an outage. (Alone it may be junk: whether a token is good is not known without keys.) | wake somebody |
 //! | an event at ERROR of `tower_bearer::rejection` | a route has no layer; it is told to no observer, as none is there | wake somebody |
 //! | `tower_bearer_key_fetches_total` rises, and never with `outcome="ok"`, for ten minutes | an issuer is down; its keys serve on up to [`STALE_FOR`] | wake somebody before that |
 //! | `tower_bearer_keys_left_out` is not 0 | an issuer publishes keys that cannot be used | look, by day |

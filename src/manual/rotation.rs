@@ -66,7 +66,7 @@
 //! | `FetchFailed` | warn "could not fetch keys" | with the [kind](crate::FetchErrorKind) of error; alone it is no outage |
 //! | | warn "… left out; key 1: …" | published keys that cannot be used, with reasons; said when it changes |
 //! | `Waiting`, `Waited` | | a request waits for keys: a cold start, or a new `kid` |
-//! | `Refused` with `unavailable` | warn, target `tower_bearer::rejection`, at most one in [`WARN_INTERVAL`] | this is the outage |
+//! | `Refused` with `unavailable` | warn, target `tower_bearer::rejection`, at most one for each issuer in [`WARN_INTERVAL`] | this is the outage |
 //!
 //! # To see it
 //!

@@ -3,6 +3,7 @@
 //! The server behind us reads the same bytes with a parser of its own. Whatever two parsers could understand in two
 //! ways is refused here, so that no call is judged as one tool and carried out as another.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
@@ -59,8 +60,10 @@ impl Message {
         }
         let tool = match members.method.as_deref() {
             Some(TOOLS_CALL) => Some(tool(members.params)?),
-            // What a server that compares in another way would take for it.
-            Some(method) if folded(method) == folded(TOOLS_CALL) => return Err(Malformed::NotAMessage),
+            // What a server that compares or trims in another way would take for it.
+            Some(method) if folded(method) == folded(TOOLS_CALL) || !is_printable(method) => {
+                return Err(Malformed::NotAMessage);
+            }
             _ => None,
         };
         Ok(Self { method: members.method, tool })
@@ -108,11 +111,13 @@ impl<'de> Visitor<'de> for Params {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
         let mut tool = None;
+        let mut seen = HashSet::new();
         while let Some(member) = map.next_key::<String>()? {
+            if !seen.insert(member.clone()) {
+                return Err(Error::custom("a member that comes twice"));
+            }
             if member == "name" {
-                if tool.replace(map.next_value()?).is_some() {
-                    return Err(Error::duplicate_field("name"));
-                }
+                tool = Some(map.next_value()?);
             } else if folded(&member) == folded("name") {
                 return Err(Error::custom("a member that could be taken for the name"));
             } else {
@@ -125,7 +130,19 @@ impl<'de> Visitor<'de> for Params {
 }
 
 /// What a text and those that could be taken for it have in common: by a server that ignores case or white space around
-/// it, or one in C, where NUL ends a text. Upper case, because `ſ` has the upper case of `s`.
+/// it, or one in C, where NUL ends a text. Both cases, because `ſ` has the upper case of `s`, and the Kelvin sign the lower
+/// case of `k`.
 pub(super) fn folded(text: &str) -> String {
-    text.split('\0').next().unwrap_or_default().trim().to_uppercase()
+    text.split('\0').next().unwrap_or_default().trim().to_lowercase().to_uppercase()
+}
+
+/// A method is letters, digits and a few signs. What servers trim differs from language to language: control characters,
+/// a byte order mark, spaces of many widths.
+fn is_printable(method: &str) -> bool {
+    method.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Controls and a byte order mark: what servers trim differs from language to language.
+pub(super) fn has_odd_characters(name: &str) -> bool {
+    name.chars().any(|c| c.is_control() || c == '\u{feff}')
 }

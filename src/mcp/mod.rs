@@ -46,9 +46,9 @@ use http_body_util::BodyExt;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use self::message::{Malformed, Message, folded, messages};
+use self::message::{Malformed, Message, folded, has_odd_characters, messages};
 use crate::access::{IntoRule, Rule, all_of};
-use crate::event::RejectionKind;
+use crate::event::{Event, RejectionKind};
 use crate::layer::{Anonymous, find, respond};
 use crate::refusal::{EmptyBody, Rejection, Respond};
 use crate::token::Token;
@@ -90,8 +90,8 @@ impl ToolAccess {
         Self::otherwise(Rule::never())
     }
 
-    /// A tool that is not listed may be called with any valid token, unless its name differs from a listed one in case or
-    /// white space only.
+    /// A tool that is not listed may be called with any valid token. Not so if its name could be taken for a listed one: if
+    /// it differs in case or in white space at the ends only, or if it has a control character in it.
     pub fn authenticated() -> Self {
         Self::otherwise(Rule::authenticated())
     }
@@ -124,7 +124,7 @@ impl ToolAccess {
     fn at(&self, tool: &str) -> &Rule {
         match self.tools.get(tool) {
             Some(rule) => rule,
-            None if self.folded.contains(&folded(tool)) => &self.never,
+            None if self.folded.contains(&folded(tool)) || has_odd_characters(tool) => &self.never,
             None => &self.otherwise,
         }
     }
@@ -135,7 +135,8 @@ impl ToolAccess {
 /// It goes inside a [`BearerAuthLayer`](crate::BearerAuthLayer), whose [`Token`] it looks at, and outside the MCP server.
 /// Without such a layer every request is answered 500. It reads the bodies of requests with a JSON-RPC message, up to
 /// [`limit`](Self::limit): each call of a tool (`tools/call`) must meet the tool's rule, in a batch every one of them;
-/// all other messages pass. Requests whose method is GET, HEAD, DELETE or OPTIONS are not looked at.
+/// all other messages pass. GET, HEAD, DELETE and OPTIONS without a body pass. What goes over an upgraded connection
+/// (WebSocket) is not looked at.
 ///
 /// | status | when |
 /// |---|---|
@@ -146,10 +147,12 @@ impl ToolAccess {
 /// | 415 | the body is compressed, or in another character set than UTF-8 |
 /// | 500 | no layer outside has verified a token |
 ///
+/// To observers and to the log 400, 413 and 415 are [`MalformedRequest`](crate::RejectionKind::MalformedRequest)s.
+///
 /// # Security
 /// The server behind reads the body with a parser of its own. What two parsers could understand in two ways is refused:
-/// members that come twice or differ in case only, members that JSON-RPC does not have, calls without a name, bytes
-/// after the message, a byte order mark, `Mcp-Method` and `Mcp-Name` headers that do not say what the body says. A server
+/// members of the message or of its `params` that come twice, members that JSON-RPC does not have or that differ from its
+/// own in case only, methods with other characters than printable ASCII, calls without a name, bytes after the message, a byte order mark, `Mcp-Method` and `Mcp-Name` headers that do not say what the body says. A server
 /// that takes the tool from elsewhere, such as the query, needs rules of its own.
 ///
 /// How slowly a client may send its body is up to the HTTP server: put a timeout outside.
@@ -220,7 +223,10 @@ where
             let (head, body) = request.into_parts();
             match admit(&head, body, &access, limit).await {
                 Ok(body) => inner.call(Request::from_parts(head, body)).await,
-                Err(refusal) => Ok(refusal.response(&respond, head)),
+                Err(refusal) => {
+                    refusal.tell(&head);
+                    Ok(refusal.response(&respond, head))
+                }
             }
         })
     }
@@ -243,7 +249,9 @@ where
     B: Body<Data = Bytes> + From<Bytes>,
 {
     let caller = Caller::of(head).map_err(Refusal::Rejected)?;
-    if matches!(head.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) {
+    // These carry no message. If there is a body all the same, somebody behind might read it.
+    let is_silent = matches!(head.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
+    if is_silent && body.is_end_stream() {
         return Ok(body);
     }
     if is_encoded(&head.headers) {
@@ -320,12 +328,40 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 fn agrees(headers: &HeaderMap, message: &Message) -> bool {
     let method = message.method.as_deref().unwrap_or_default();
     let encoded = |text: &str| format!("=?base64?{}?=", STANDARD.encode(text));
-    let says = |value: &HeaderValue, text: &str| *value == text || *value == encoded(text);
+    // A text that looks encoded has one reading only: the decoded one.
+    let plain = |text: &str| !text.to_ascii_lowercase().starts_with("=?base64?");
+    let says = |value: &HeaderValue, text: &str| (plain(text) && *value == text) || *value == encoded(text);
     headers.get_all("mcp-method").iter().all(|value| *value == method)
         && message.tool.as_ref().is_none_or(|tool| headers.get_all("mcp-name").iter().all(|v| says(v, tool)))
 }
 
 impl Refusal {
+    /// Tells of a refusal that is no [`Rejection`], which has been told already.
+    fn tell(&self, head: &Parts) {
+        let reason = match self {
+            Self::Rejected(_) => return,
+            Self::Malformed(Malformed::NotJson) => "not JSON",
+            Self::Malformed(Malformed::NotAMessage) => "not a message, or not only one way",
+            Self::Malformed(Malformed::NoTool) => "no tool, or not only one",
+            Self::Mismatch => "headers and body differ",
+            Self::Broken => "the body broke off",
+            Self::TooLong => "too long",
+            Self::Encoded => "encoded",
+        };
+        let token = head.extensions.get::<Token>();
+        let issuer = token.map(Token::issuer_name);
+        let kind = RejectionKind::MalformedRequest;
+        tracing::debug!(
+            target: "tower_bearer::rejection",
+            kind = kind.name(), reason, issuer, "refused a call of the Model Context Protocol"
+        );
+        let anonymous = head.extensions.get::<Anonymous>();
+        let server = token.map(Token::server).or_else(|| anonymous.map(|anonymous| &anonymous.server));
+        if let Some(server) = server {
+            server.observers.tell(&Event::Refused { kind, token_error: None, issuer });
+        }
+    }
+
     fn response<R: Respond<B>, B: From<Bytes>>(&self, respond_with: &R, head: Parts) -> Response<B> {
         let error = |status, code, message| json_rpc_error(status, code, message);
         match self {

@@ -108,8 +108,8 @@ impl Rejection {
             token_error: rejection.token_error,
             issuer: rejection.issuer_name(),
         });
-        let warning =
-            if rejection.kind.is_ours() { server.warnings.pass(server.clock.instant()) } else { None };
+        let warnings = rejection.issuer.as_ref().map_or(&server.warnings, |issuer| &issuer.warnings);
+        let warning = if rejection.kind.is_ours() { warnings.pass(server.clock.instant()) } else { None };
         // Of the token nothing is said. Nothing is formatted unless somebody listens.
         macro_rules! tell {
             ($level:expr $(, $field:ident = $value:expr)?) => {
@@ -180,8 +180,8 @@ impl Rejection {
         self.scope.as_deref()
     }
 
-    /// The [name](crate::Issuer::name) of the issuer, where the token names one that is trusted. Of an invalid token that
-    /// is a claim and no proof.
+    /// The [name](crate::Issuer::name) of the issuer that the token would be of: the one that it names, or the only one
+    /// that writes no `iss`. Of an invalid token that is a claim and no proof.
     #[must_use]
     pub fn issuer_name(&self) -> Option<&str> {
         self.issuer.as_ref().map(|issuer| &*issuer.name)
@@ -286,6 +286,8 @@ impl Token {
     /// # let _ = delete;
     /// ```
     ///
+    /// A refusal is told at once, to observers and to the log. Only to know, ask [`Rule::allows`].
+    ///
     /// # Errors
     /// [`InsufficientScope`](RejectionKind::InsufficientScope) if the rule is not met.
     pub fn require(&self, rule: &Rule) -> Result<(), Rejection> {
@@ -320,6 +322,11 @@ impl Token {
     /// # let _ = feed;
     /// ```
     ///
+    /// Nobody is told: no request was refused.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its timer, unless the server's [`Clock`](crate::Clock) has another way to sleep.
+    ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn expired(&self) -> Rejection {
@@ -336,7 +343,8 @@ impl Token {
                     .with_issuer(Some(self.trusted_issuer().clone()))
                     .of(self.server());
             }
-            clock.sleep(left.min(LOOK_AGAIN)).await;
+            let now = clock.instant();
+            clock.sleep_until(now.checked_add(left.min(LOOK_AGAIN)).unwrap_or(now)).await;
         }
     }
 }

@@ -82,7 +82,7 @@ impl Health {
                 KeySource::Fixed(keys) => IssuerHealth {
                     name,
                     state: KeyState::Fixed,
-                    keys: keys.len(),
+                    keys: keys.usable(),
                     left_out: keys.left_out(),
                     last_success: None,
                     last_error: None,
@@ -103,7 +103,7 @@ impl Health {
     /// Whether there are usable keys of every issuer.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.issuers.iter().all(|issuer| issuer.state.is_usable())
+        self.issuers.iter().all(|issuer| issuer.state.is_usable() && issuer.keys > 0)
     }
 
     /// As JSON. Times of day are in seconds since 1970, others in seconds from now; what is not known is left out.
@@ -140,13 +140,13 @@ impl IssuerHealth {
         self.state
     }
 
-    /// How many keys are in use; 0 if they may not be used any more.
+    /// How many keys are in use; 0 if they may not be used any more, or are all blocked.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.keys
     }
 
-    /// The published keys that are not used: their places in the set, and why.
+    /// The published keys that are not used, at most a hundred of them: their places in the set, and why.
     pub fn left_out(&self) -> impl Iterator<Item = (usize, &'static str)> {
         self.left_out.iter().copied()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{ConfigError, ConfigErrorKind};
-use crate::event::Observers;
+use crate::event::{Observers, Warnings};
 use crate::fetch::Fetch;
 use crate::identity::IssuerIdentity;
 use crate::jose::{Algorithm, AlgorithmSet, Rules, normal_type};
@@ -215,6 +215,7 @@ impl Issuer {
             name: self.name.into(),
             iss: self.iss.map(Into::into),
             leeway: self.leeway,
+            warnings: Warnings::new(defaults.clock.instant()),
         });
         Ok(TrustedIssuer { identity, rules, profile: self.profile, keys, listed: self.listed })
     }

@@ -18,7 +18,7 @@ pub use self::health::{Health, HealthService, IssuerHealth, KeyState};
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 use self::issuer::{Defaults, TrustedIssuer};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
-pub(crate) use self::verify::{Pending, Stop, Trusted};
+pub(crate) use self::verify::{Pending, Stop, Trusted, Waited};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Event, Observer, Observers, Warnings};
 use crate::fetch::Fetch;
@@ -67,6 +67,10 @@ pub struct NotReady {
     issuers: Vec<String>,
 }
 
+/// No issuer of the server has this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownIssuer(String);
+
 pub(crate) struct Inner {
     pub(crate) identity: Arc<ServerIdentity>,
     issuers: Vec<TrustedIssuer>,
@@ -111,8 +115,8 @@ impl ResourceServer {
     pub async fn verify(&self, token: &str) -> Result<Token, Rejection> {
         let verified = match self.0.verify(token, &Trusted::All, None) {
             Err(Stop::Pending(pending)) => {
-                let ended = pending.ended().await;
-                self.0.verify(token, &Trusted::All, Some(ended))
+                let waited = pending.ended().await;
+                self.0.verify(token, &Trusted::All, Some(&waited))
             }
             decided => decided,
         };
@@ -177,7 +181,8 @@ impl ResourceServer {
     }
 
     /// Fetches an issuer's keys now, whatever its schedule, and waits for them: when an operator knows that they have
-    /// changed. A fetch that is under way is joined. Fixed keys stay as they are.
+    /// changed. A fetch that is under way may have begun before that, so its end is awaited first. Fixed keys stay as they
+    /// are.
     ///
     /// It has no budget: do not let clients call it.
     ///
@@ -190,26 +195,29 @@ impl ResourceServer {
         let loaded = match self.0.issuers.iter().find(|trusted| &*trusted.identity.name == issuer) {
             None => false,
             Some(TrustedIssuer { keys: KeySource::Fixed(_), .. }) => true,
-            Some(TrustedIssuer { keys: KeySource::Remote(keys), .. }) => {
-                keys.demand().ended().await == Ended::Loaded
-            }
+            Some(TrustedIssuer { keys: KeySource::Remote(keys), .. }) => keys.demand().await == Ended::Loaded,
         };
         if loaded { Ok(()) } else { Err(NotReady { issuers: vec![issuer.to_owned()] }) }
     }
 
     /// Never again verifies with a key of this issuer: for a key that has leaked, until the issuer withdraws it. `key` is
-    /// its `kid`, or its thumbprint (RFC 7638, SHA-256). It holds for sets that are fetched later too, until this server
-    /// is built anew.
+    /// its `kid`, or its thumbprint (RFC 7638, SHA-256). It holds for sets that are fetched later too, and for the same key
+    /// under another `kid`, until this server is built anew. A shared secret has no name: take it out of the configuration.
     ///
     /// Says whether there is such a key now.
-    pub fn block_key(&self, issuer: &str, key: &str) -> bool {
-        let meant = |trusted: &&TrustedIssuer| &*trusted.identity.name == issuer;
-        let found = self.0.issuers.iter().filter(meant).any(|trusted| match &trusted.keys {
+    ///
+    /// # Errors
+    /// If no issuer has this name: then nothing was blocked.
+    pub fn block_key(&self, issuer: &str, key: &str) -> Result<bool, UnknownIssuer> {
+        let Some(trusted) = self.0.issuers.iter().find(|trusted| &*trusted.identity.name == issuer) else {
+            return Err(UnknownIssuer(issuer.to_owned()));
+        };
+        let found = match &trusted.keys {
             KeySource::Fixed(keys) => keys.block(key),
             KeySource::Remote(keys) => keys.block(key),
-        });
+        };
         tracing::warn!(target: "tower_bearer::keys", issuer, key, found, "blocked a key");
-        found
+        Ok(found)
     }
 
     pub(crate) fn has_issuer(&self, name: &str) -> bool {
@@ -448,6 +456,14 @@ impl fmt::Display for NotReady {
 }
 
 impl std::error::Error for NotReady {}
+
+impl fmt::Display for UnknownIssuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no issuer is called {:?}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownIssuer {}
 
 impl fmt::Debug for ResourceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

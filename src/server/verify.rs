@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::Inner;
 use super::issuer::TrustedIssuer;
 use crate::event::Event;
-use crate::identity::ServerIdentity;
+use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{Claims, Compact, HeaderAlgorithm, KeySet, Keys, TokenError, Validity};
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
-use crate::keys::remote::{Available, Ended, Flight, Missed, RemoteKeys};
+use crate::keys::remote::{Available, Began, Ended, Flight, Missed, RemoteKeys};
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
 use crate::token::{Proven, Token};
@@ -22,11 +22,14 @@ pub(crate) enum Stop {
     Pending(Pending),
 }
 
-/// Fetches that the answer depends on.
+/// Fetches that the answer depends on, each with its issuer.
 pub(crate) struct Pending {
-    flights: Vec<Flight>,
+    flights: Vec<(Arc<IssuerIdentity>, Flight)>,
     server: Arc<ServerIdentity>,
 }
+
+/// How the fetches have ended that a request waited for.
+pub(crate) struct Waited(Vec<(Arc<IssuerIdentity>, Ended, Began)>);
 
 /// A request that waits. Dropped at the end, however it ends.
 struct Waiting {
@@ -67,8 +70,13 @@ enum Failure<'a> {
 impl Inner {
     /// Verifies a token. No I/O, no waiting: what has to be fetched is [`Stop::Pending`].
     ///
-    /// `waited` is how the fetch ended that an earlier call was pending on. With it the answer is final.
-    pub(crate) fn verify(&self, raw: &str, trusted: &Trusted, waited: Option<Ended>) -> Result<Token, Stop> {
+    /// `waited` is how the fetches ended that an earlier call was pending on. With it the answer is final.
+    pub(crate) fn verify(
+        &self,
+        raw: &str,
+        trusted: &Trusted,
+        waited: Option<&Waited>,
+    ) -> Result<Token, Stop> {
         let token = Compact::parse(raw)?;
         let claims = Claims::parse(&token.payload)?;
         if token.header.alg == HeaderAlgorithm::Unknown {
@@ -112,7 +120,7 @@ fn accept<'a>(
     token: &Compact<'_>,
     claims: &Claims<'_>,
     now: Timestamp,
-    waited: Option<Ended>,
+    waited: Option<&Waited>,
 ) -> Result<(&'a TrustedIssuer, Accepted), Refusal> {
     loop {
         let mut refusal = Refusal { fault: None, unavailable: None, flights: Vec::new() };
@@ -122,27 +130,36 @@ fn accept<'a>(
                 Ok(accepted) => return Ok((issuer, accepted)),
                 Err(Failure::Fault(fault)) => refusal.fault(fault),
                 Err(Failure::Unavailable(pause)) => refusal.unavailable(pause),
-                Err(Failure::Cold(flight)) => refusal.wait(flight, waited),
-                Err(Failure::Miss { remote, tried, fault }) => misses.push((remote, tried, fault)),
+                Err(Failure::Cold(flight)) => refusal.wait(issuer, flight, waited),
+                Err(Failure::Miss { remote, tried, fault }) => misses.push((issuer, remote, tried, fault)),
             }
         }
         let mut newer = false;
-        for (remote, tried, fault) in misses {
-            match waited {
-                Some(Ended::Loaded) => {
-                    // Whatever comes with this key id now is answered without a fetch.
-                    if let (TokenError::UnknownKey, Some(kid)) = (fault, token.header.kid.as_deref()) {
+        let kid = token.header.kid.as_deref();
+        for (issuer, remote, tried, fault) in misses {
+            let Some(waited) = waited else {
+                // Only of key ids that no key has is it remembered.
+                match remote.miss(&tried, kid.filter(|_| fault == TokenError::UnknownKey)) {
+                    Missed::Newer => newer = true,
+                    Missed::Wait(flight) => refusal.wait(issuer, flight, None),
+                    Missed::Unknown => refusal.fault(fault),
+                    Missed::Unavailable(pause) => refusal.unavailable(pause),
+                }
+                continue;
+            };
+            // What another issuer's fetch has brought says nothing of this one's keys.
+            match waited.of(issuer) {
+                Some((Ended::Loaded, began)) => {
+                    // Whatever comes with this key id now is answered without a fetch. A fetch that had begun before
+                    // may have been too early to bring it.
+                    if let (TokenError::UnknownKey, Some(kid), Began::Here) = (fault, kid, began) {
                         remote.is_absent(kid);
                     }
                     refusal.fault(fault);
                 }
                 Some(_) => refusal.unavailable(BACKOFF_MIN),
-                None => match remote.miss(&tried, token.header.kid.as_deref()) {
-                    Missed::Newer => newer = true,
-                    Missed::Wait(flight) => refusal.wait(flight, waited),
-                    Missed::Unknown => refusal.fault(fault),
-                    Missed::Unavailable(pause) => refusal.unavailable(pause),
-                },
+                None if remote.is_troubled() => refusal.unavailable(BACKOFF_MIN),
+                None => refusal.fault(fault),
             }
         }
         if !newer {
@@ -155,7 +172,7 @@ fn accept<'a>(
 struct Refusal {
     fault: Option<TokenError>,
     unavailable: Option<Duration>,
-    flights: Vec<Flight>,
+    flights: Vec<(Arc<IssuerIdentity>, Flight)>,
 }
 
 impl Refusal {
@@ -168,8 +185,12 @@ impl Refusal {
     }
 
     /// Pending a second time is a refusal, not a loop.
-    fn wait(&mut self, flight: Flight, waited: Option<Ended>) {
-        if waited.is_none() { self.flights.push(flight) } else { self.unavailable(BACKOFF_MIN) }
+    fn wait(&mut self, issuer: &TrustedIssuer, flight: Flight, waited: Option<&Waited>) {
+        if waited.is_none() {
+            self.flights.push((issuer.identity.clone(), flight));
+        } else {
+            self.unavailable(BACKOFF_MIN);
+        }
     }
 
     fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
@@ -230,23 +251,28 @@ impl From<TokenError> for Failure<'_> {
 }
 
 impl Pending {
-    /// Waits until every fetch has ended, each within its own limit; one that failed counts for all.
-    pub(crate) async fn ended(self) -> Ended {
+    /// Waits until every fetch has ended, each within its own limit.
+    pub(crate) async fn ended(self) -> Waited {
         let _waiting = Waiting::begin(self.server);
-        let mut all = Ended::Loaded;
-        for flight in self.flights {
-            let ended = flight.ended().await;
-            if ended != Ended::Loaded {
-                all = ended;
-            }
+        let mut ends = Vec::with_capacity(self.flights.len());
+        for (issuer, flight) in self.flights {
+            let began = flight.began();
+            ends.push((issuer, flight.ended().await, began));
         }
-        all
+        Waited(ends)
+    }
+}
+
+impl Waited {
+    fn of(&self, issuer: &TrustedIssuer) -> Option<(Ended, Began)> {
+        let end = self.0.iter().find(|(waited, ..)| Arc::ptr_eq(waited, &issuer.identity));
+        end.map(|(_, ended, began)| (*ended, *began))
     }
 }
 
 impl Waiting {
     fn begin(server: Arc<ServerIdentity>) -> Self {
-        server.observers.tell(&Event::Waiting);
+        server.observers.tell(&Event::Waiting {});
         Self { since: server.clock.instant(), server }
     }
 }

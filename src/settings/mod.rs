@@ -203,7 +203,7 @@ impl Settings {
     }
 
     /// The same before it is built, for what a file does not say: another [`Fetch`](crate::Fetch), which then serves every
-    /// issuer without a `ca_file`, a clock, more metadata.
+    /// issuer without a field of its own about fetching, a clock, more metadata.
     ///
     /// # Errors
     /// For whatever would not work in a field. What only shows in the whole is an error of

@@ -66,12 +66,11 @@ impl Clock for ManualClock {
         self.0.clocks.lock().unwrap_or_else(PoisonError::into_inner).1
     }
 
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let clock = self.clone();
         let mut moved = self.0.moved.subscribe();
-        let start = self.instant();
         Box::pin(async move {
-            while clock.instant().saturating_duration_since(start) < duration {
+            while clock.instant() < at {
                 // `clock` keeps the sender alive.
                 let _ = moved.changed().await;
             }

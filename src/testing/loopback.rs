@@ -23,18 +23,20 @@ use tower_service::Service;
 ///
 /// const API: &str = "https://api.example.com";
 ///
+/// # #[cfg(not(feature = "reqwest"))] fn main() {}
+/// # #[cfg(feature = "reqwest")]
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let loopback = Loopback::bind().await?;
 /// let idp = Idp::new(loopback.url());
 /// let api = ResourceServer::builder(API)
 ///     .issuer(Issuer::new(loopback.url()).dangerous_allow_http())
-/// #   .fetch(idp.clone())
 ///     .build()?;
 /// let server = AuthorizationServer::new(idp.clone(), API).client("robot", "its secret", ["orders:read"]);
 /// let _serving = loopback.serve(server); // until it is dropped
 ///
 /// // Discovery and keys come through the socket now.
 /// assert!(api.verify(&idp.token(API).sign()).await.is_ok());
+/// assert_eq!(idp.jwks_fetches(), 1);
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]

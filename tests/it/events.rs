@@ -33,7 +33,7 @@ impl Told {
                 Event::Refused { kind, token_error, issuer, .. } => {
                     format!("refused {} {:?} {issuer:?}", kind.name(), token_error.map(TokenError::name))
                 }
-                Event::Waiting => "waiting".to_owned(),
+                Event::Waiting { .. } => "waiting".to_owned(),
                 Event::Waited { took, .. } => format!("waited {took:?}"),
                 Event::KeysFetched { issuer, keys, left_out, took, .. } => {
                     format!("fetched {issuer} {keys} {left_out} {took:?}")

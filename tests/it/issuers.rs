@@ -197,3 +197,40 @@ fn what_a_token_tells() {
     let token = named.accepts("named", &named.token().sign());
     assert_eq!((token.issuer(), token.issuer_name()), (ISSUER, "main"));
 }
+
+/// A fetch of one unnamed issuer says nothing of the keys of another one.
+#[tokio::test]
+async fn one_issuers_fetch_does_not_speak_for_another_whose_keys_cannot_be_had() {
+    use tower_bearer::manual::defaults::{FRESH_FOR, MISS_BURST, MISS_INTERVAL};
+    use tower_bearer::testing::ManualClock;
+    let clock = ManualClock::new();
+    let (one, two) = ("https://one.example", "https://two.example");
+    let idps = [Idp::new(one).clock(clock.clone()), Idp::new(two).clock(clock.clone())];
+    let issuer = |idp: &Idp, iss: &str| {
+        Issuer::unnamed(iss).keys(Keys::jwks_url(format!("{iss}/jwks"))).fetch(idp.clone())
+    };
+    let api = server(&clock, [issuer(&idps[0], one), issuer(&idps[1], two)]);
+    let good = |idp: &Idp| idp.token(API).without_claim("iss").expires_in(crate::support::seconds(10_000));
+    for idp in &idps {
+        api.verify(&good(idp).sign()).await.unwrap();
+    }
+    // The second has rotated, is down, and has no budget left.
+    idps[1].rotate();
+    idps[1].go_down();
+    let rotated = good(&idps[1]).sign();
+    for n in 0..2 * MISS_BURST {
+        let _ = api.verify(&good(&idps[0]).header("kid", format!("made up {n}")).sign()).await;
+    }
+    // The first has budget again, so that there is a fetch to wait for.
+    clock.advance(MISS_INTERVAL);
+    let second_has_none = api.verify(&good(&idps[0]).header("kid", "one more").sign()).await.unwrap_err();
+    assert_eq!(second_has_none.kind(), RejectionKind::Unavailable);
+    let fetches = idps[0].jwks_fetches();
+    clock.advance(MISS_INTERVAL);
+    let refused = api.verify(&rotated).await.unwrap_err();
+    assert!(idps[0].jwks_fetches() >= fetches);
+    assert_eq!(refused.kind(), RejectionKind::Unavailable, "an outage is never the client's fault");
+    idps[1].come_back();
+    clock.advance(FRESH_FOR);
+    api.verify(&rotated).await.unwrap();
+}

@@ -162,7 +162,7 @@ fn read_file(path: &Path) -> String {
 fn without_tests(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     code.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
+        .filter(|line| !line.trim_start().starts_with("//") && !line.contains("doc = \""))
         .fold(String::new(), |text, line| text + line + "\n")
 }
 

@@ -136,11 +136,20 @@ async fn an_unlisted_tool_is_denied_or_open_as_the_rules_begin() {
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{tool:?}");
         assert!(!challenge(&response).unwrap().contains("scope=\""), "no scope would help");
     }
-    let rules = ToolAccess::authenticated().tool_rule("reset", any_of(["math:write", "admin"]));
+    let rules = ToolAccess::authenticated()
+        .tool_rule("reset", any_of(["math:write", "admin"]))
+        .tool("kill", ["math:write"]);
     let open = self::app(&world, ToolAccessLayer::new(rules));
     assert_eq!(verdict(&open, post(&reads, call("drop"))).await, PASSES);
     for reset in ["reset", "Reset", " reset", "reset\n", "re\u{17f}et"] {
         assert_eq!(verdict(&open, post(&reads, call(reset))).await, FORBIDDEN, "{reset:?}");
+    }
+    for odd in [r"\u001freset", r"\ufeffreset", "\u{212a}ill", r"re\u0007set"] {
+        let body = call("?").replace('?', odd);
+        assert_eq!(verdict(&open, post(&reads, body)).await, FORBIDDEN, "{odd:?}");
+    }
+    for foreign in ["größe", "削除", "удалить"] {
+        assert_eq!(verdict(&open, post(&reads, call(foreign))).await, PASSES, "{foreign}");
     }
     let admin = world.token().scopes(["admin"]).sign();
     assert_eq!(verdict(&open, post(&admin, call("reset"))).await, PASSES);
@@ -192,6 +201,18 @@ async fn what_could_be_read_in_two_ways_is_refused() {
         ("an end inside the method", good.replace("tools/call", r"tools/call\u0000"), NO_MESSAGE),
         ("another case of the method", good.replace("tools/call", "Tools/Call"), NO_MESSAGE),
         ("space around the method", good.replace("tools/call", r"tools/call\n"), NO_MESSAGE),
+        ("a control around the method", good.replace("tools/call", r"\u001ftools/call"), NO_MESSAGE),
+        ("a mark around the method", good.replace("tools/call", r"\ufefftools/call"), NO_MESSAGE),
+        (
+            "an argument list twice",
+            good.replace(r#""name""#, r#""arguments":{},"arguments":{"x":1},"name""#),
+            NO_TOOL,
+        ),
+        (
+            "arguments twice, escaped",
+            good.replace(r#""name""#, r#""arguments":{},"\u0061rguments":{},"name""#),
+            NO_TOOL,
+        ),
         ("space around a member", good.replace(r#""name""#, r#"" name":"reset","name""#), NO_TOOL),
         ("a member of nobody's", good.replace(r#""id":1"#, r#""__proto__":{"method":"x"}"#), NO_MESSAGE),
         ("a call that is a response", good.replace(r#""id":1"#, r#""result":{}"#), NO_MESSAGE),
@@ -291,17 +312,120 @@ async fn no_change_to_a_forbidden_call_gets_it_through() {
     assert!(passed > 0, "some changes leave a message that asks for nothing");
 }
 
-/// As a parser might that minds neither case nor what is behind a NUL.
-fn calls_reset(message: &Value) -> bool {
+/// JSON with each member of an object, however often it comes.
+enum Loose {
+    Text(String),
+    Object(Vec<(String, Loose)>),
+    Other,
+}
+
+impl<'de> serde::Deserialize<'de> for Loose {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> serde::de::Visitor<'de> for Any {
+            type Value = Loose;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Loose, E> {
+                Ok(Loose::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Loose::Object(members))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Loose, A::Error> {
+                while list.next_element::<Loose>()?.is_some() {}
+                Ok(Loose::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Loose, E> {
+                Ok(Loose::Other)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Loose, E> {
+                Ok(Loose::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Loose, E> {
+                Ok(Loose::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Loose, E> {
+                Ok(Loose::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Loose, E> {
+                Ok(Loose::Other)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// As a parser might that minds neither case nor what is behind a NUL, and takes any of several members.
+fn calls_reset(message: &Loose) -> bool {
     let loose = |text: &str| text.split('\0').next().unwrap().trim().to_lowercase();
-    let members = |value: &Value, name: &str| -> Vec<Value> {
-        let object = value.as_object().into_iter().flatten();
-        object.filter(|(member, _)| loose(member) == name).map(|(_, value)| value.clone()).collect()
+    fn members<'a>(value: &'a Loose, name: &str, loose: impl Fn(&str) -> String) -> Vec<&'a Loose> {
+        let Loose::Object(members) = value else { return Vec::new() };
+        members.iter().filter(|(member, _)| loose(member) == name).map(|(_, value)| value).collect()
+    }
+    let says = |values: &[&Loose], text: &str| {
+        values.iter().any(|value| matches!(value, Loose::Text(said) if loose(said) == text))
     };
-    let says =
-        |values: &[Value], text: &str| values.iter().filter_map(Value::as_str).any(|v| loose(v) == text);
-    says(&members(message, "method"), "tools/call")
-        && members(message, "params").iter().any(|params| says(&members(params, "name"), "reset"))
+    says(&members(message, "method", loose), "tools/call")
+        && members(message, "params", loose)
+            .iter()
+            .any(|params| says(&members(params, "name", loose), "reset"))
+}
+
+#[test]
+fn the_loose_reader_would_see_a_call() {
+    for call in [
+        r#"{"Method":"tools/call","params":{"name":"reset"}}"#,
+        r#"{"method":"tools/call","method":"ping","params":{"name":"add"},"params":{"name":"RESET","name":"add"}}"#,
+    ] {
+        assert!(calls_reset(&serde_json::from_str(call).unwrap()), "{call}");
+    }
+    assert!(!calls_reset(&serde_json::from_str(&call("add")).unwrap()));
+}
+
+/// What is refused for its form is told once, as the others are.
+#[tokio::test]
+async fn every_refusal_is_told_once() {
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = told.clone();
+    let idp = tower_bearer::testing::Idp::new(crate::support::ISSUER);
+    let api = tower_bearer::ResourceServer::builder(crate::support::API)
+        .issuer(idp.issuer())
+        .observer(move |event: &tower_bearer::Event<'_>| {
+            if let tower_bearer::Event::Refused { kind, .. } = event {
+                seen.lock().unwrap().push(kind.name());
+            }
+        })
+        .build()
+        .unwrap();
+    let auth = tower_bearer::BearerAuthLayer::new(api);
+    let app: Router = Router::new().route("/", any(echo)).layer(ToolAccessLayer::new(tools())).layer(auth);
+    let token = idp.token(crate::support::API).scopes(["math:read"]).sign();
+    assert_eq!(verdict(&app, post(&token, call("add"))).await, PASSES);
+    assert!(told.lock().unwrap().is_empty());
+    for (body, expected, kind) in [
+        (call("reset"), FORBIDDEN, "insufficient_scope"),
+        ("junk".to_owned(), NOT_JSON, "malformed_request"),
+        ("{}".to_owned(), NO_MESSAGE, "malformed_request"),
+        (" ".repeat(MAX_TOOL_CALL + 1), TOO_LONG, "malformed_request"),
+    ] {
+        assert_eq!(verdict(&app, post(&token, body)).await, expected);
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()), [kind]);
+    }
 }
 
 /// However it is written, it is the tool that the server behind will find.
@@ -439,6 +563,9 @@ async fn headers_must_say_what_the_body_says() {
     assert_eq!(verdict(&app, headed(&add, "tools/call", "reset")).await, MISMATCH);
     assert_eq!(verdict(&app, headed(&add, "tools/call", "=?base64?cmVzZXQ=?=")).await, MISMATCH);
     assert_eq!(verdict(&app, headed(&add, "ping", "add")).await, MISMATCH);
+    // What looks encoded is what it says when it is decoded.
+    let sentinel = call("=?base64?cmVzZXQ=?=");
+    assert_eq!(verdict(&app, headed(&sentinel, "tools/call", "=?base64?cmVzZXQ=?=")).await, MISMATCH);
     let twice = with(headed(&add, "tools/call", "add"), "mcp-name", "reset");
     assert_eq!(verdict(&app, twice).await, MISMATCH);
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -452,15 +579,16 @@ async fn headers_must_say_what_the_body_says() {
 #[tokio::test]
 async fn other_methods_of_http_are_not_touched() {
     let (_, app, token) = setting();
-    for method in [Method::GET, Method::DELETE, Method::OPTIONS] {
-        let mut request = with(post(&token, "not JSON"), "content-encoding", "gzip");
-        *request.method_mut() = method.clone();
-        let response = send(&app, request).await;
-        assert_eq!(
-            (response.status(), text(response).await),
-            (StatusCode::OK, "not JSON".to_owned()),
-            "{method}"
-        );
+    for method in [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS] {
+        let request = |body: Body| {
+            let mut request = post(&token, body);
+            *request.method_mut() = method.clone();
+            request
+        };
+        assert_eq!(verdict(&app, request(Body::empty())).await, PASSES, "{method}");
+        // One with a body is read: whoever is behind may read it too.
+        assert_eq!(verdict(&app, request(call("add").into())).await, PASSES, "{method}");
+        assert_eq!(verdict(&app, request(call("reset").into())).await, FORBIDDEN, "{method}");
     }
     // No transport sends these; a server might take them for a POST.
     for method in [Method::PUT, Method::PATCH, Method::from_bytes(b"post").unwrap()] {

@@ -103,8 +103,11 @@ async fn a_bearer_file_goes_to_its_origin_and_to_no_other() {
         let issuer = Issuer::new(&site.url).dangerous_allow_http().fetch(fetch);
         let api = ResourceServer::builder(API).issuer(issuer).clock(clock.clone()).build().unwrap();
         assert!(api.verify(&idp.token(API).sign()).await.is_ok());
-        assert_eq!(site.seen()[0], sent(DISCOVERY, Some("first.token-1~+/==")));
-        assert!(!Arc::ptr_eq(&keeper.seen, &site.seen) || keeper.seen().is_empty());
+        let mut expected = vec![sent(DISCOVERY, Some("first.token-1~+/=="))];
+        if Arc::ptr_eq(&keeper.seen, &site.seen) {
+            expected.push(sent("/jwks", Some("first.token-1~+/==")));
+        }
+        assert_eq!(site.seen(), expected);
     }
     assert_eq!(other.seen(), [sent("/jwks", None)]);
 

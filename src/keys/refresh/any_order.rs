@@ -15,6 +15,7 @@ enum Step {
     Need,
     Miss,
     Tick,
+    Demand,
     Succeed { fresh: u32, stale: u32, roll: u32 },
     Fail { retry_after: Option<u32>, roll: u32 },
 }
@@ -26,6 +27,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Need),
         4 => Just(Step::Miss),
         3 => Just(Step::Tick),
+        1 => Just(Step::Demand),
         3 => (60..3600_u32, 0..3600_u32, any::<u32>())
             .prop_map(|(fresh, stale, roll)| Step::Succeed { fresh, stale, roll }),
         3 => (proptest::option::of(0..1000_u32), any::<u32>())
@@ -69,7 +71,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn budgets_hold_bounds_hold_and_it_always_recovers(steps in proptest::collection::vec(step(), 1..200)) {
+    fn budgets_hold_bounds_hold_and_it_always_recovers(steps in proptest::collection::vec(step(), 1..200), by_timer: bool) {
         let mut now = Instant::now();
         let mut refresh = Refresh::default();
         let mut model = Model::default();
@@ -92,6 +94,7 @@ proptest! {
                     Miss::Fetch => model.starts(now, false),
                     Miss::Unknown => prop_assert!(!model.last_failed, "401 needs a good last fetch"),
                     Miss::Unavailable(pause) => {
+                        prop_assert!(refresh.is_troubled(), "503 needs a failure");
                         prop_assert!(pause <= MAX_RETRY_AFTER && pause > Duration::ZERO);
                     }
                     Miss::Join => {}
@@ -102,8 +105,15 @@ proptest! {
                         model.starts(now, true);
                     }
                 }
+                Step::Demand => {
+                    if refresh.demand(now) {
+                        // Whoever may do so waits for no pause.
+                        model.schedule_failed = None;
+                        model.starts(now, true);
+                    }
+                }
                 Step::Succeed { fresh, stale, roll } => {
-                    if refresh.in_flight.is_some() {
+                    if refresh.flight().is_some() && model.flying.is_some() {
                         let (fresh_for, stale_for) = (SECOND * fresh, SECOND * stale);
                         refresh.succeeded(now, Freshness { fresh_for, stale_for }, Roll(roll));
                         model.stale_until = Some(now + fresh_for + stale_for);
@@ -112,12 +122,13 @@ proptest! {
                     }
                 }
                 Step::Fail { retry_after, roll } => {
-                    if refresh.in_flight.is_some() {
+                    if refresh.flight().is_some() && model.flying.is_some() {
                         refresh.failed(now, retry_after.map(|seconds| SECOND * seconds), Roll(roll));
                         if model.flying.take().is_some_and(|(_, scheduled)| scheduled) {
                             model.schedule_failed = Some(now);
                         }
                         model.last_failed = true;
+                        prop_assert!(refresh.is_troubled());
                     }
                 }
             }
@@ -129,7 +140,9 @@ proptest! {
         let longest = MAX_RETRY_AFTER.max(BACKOFF_MAX).max(FLIGHT_LIMIT);
         let limit = now + longest + SECOND;
         while refresh.phase(now) != Phase::Fresh {
-            if matches!(refresh.need(now), Supply::Fetch | Supply::UseAndFetch) {
+            // By the timer alone, or by requests alone.
+            let starts = if by_timer { refresh.tick(now) } else { matches!(refresh.need(now), Supply::Fetch | Supply::UseAndFetch) };
+            if starts {
                 refresh.succeeded(now, Freshness::default(), Roll(0));
             }
             now += SECOND / 2;

@@ -41,7 +41,7 @@ pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest pause after failed fetches.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// The longest `Retry-After` that an issuer can ask for.
+/// The longest `Retry-After` that an issuer can ask for, while its keys are good; without good keys [`BACKOFF_MAX`].
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// A fetch that has not ended by then never will: its task is not being run.
@@ -194,8 +194,10 @@ impl Refresh {
         if !self.troubled {
             return Miss::Unknown;
         }
-        let next = self.next_miss(now).min(until(now, self.not_before()));
-        Miss::Unavailable(next.max(until(now, self.hold_until)).max(SHORT))
+        // Whichever comes first: a fetch for a miss, or the next of the schedule.
+        let scheduled = self.not_before().max(self.loaded.map(|loaded| loaded.refresh_at));
+        let next = self.next_miss(now).max(until(now, self.hold_until)).min(until(now, scheduled));
+        Miss::Unavailable(next.clamp(SHORT, MAX_RETRY_AFTER))
     }
 
     /// Somebody who may do so asks for new keys now, pause or no pause: whether a fetch is to be started.
@@ -211,6 +213,11 @@ impl Refresh {
     /// The number of the fetch under way.
     pub(crate) fn flight(&self) -> Option<u64> {
         self.in_flight.map(|flying| flying.number)
+    }
+
+    /// How many fetches were started so far.
+    pub(crate) fn flight_number(&self) -> u64 {
+        self.flights
     }
 
     /// Whether the last fetch failed: then nobody can say that a key does not exist.
@@ -241,7 +248,9 @@ impl Refresh {
         let scheduled = self.in_flight.take().is_none_or(|flying| flying.scheduled);
         self.troubled = true;
         if let Some(pause) = retry_after {
-            self.hold_until = now.checked_add(pause.min(MAX_RETRY_AFTER));
+            // A fleet that is told one time should not come back at one time.
+            let pause = pause.saturating_add(roll.between(pause, 0, 10));
+            self.hold_until = now.checked_add(pause.min(self.longest_hold(now)));
         }
         if scheduled {
             let pause = BACKOFF_MIN.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
@@ -249,6 +258,13 @@ impl Refresh {
             // Many servers that lost one issuer at one time should not come back at one time.
             self.retry_at = now.checked_add(roll.between(pause.min(BACKOFF_MAX), 50, 100));
         }
+    }
+
+    /// For how long an issuer may keep us waiting: as long as its keys are good, at least as long as a back-off, and never
+    /// longer than [`MAX_RETRY_AFTER`].
+    fn longest_hold(&self, now: Instant) -> Duration {
+        let left = until(now, self.loaded.map(|loaded| loaded.stale_until));
+        left.clamp(BACKOFF_MAX, MAX_RETRY_AFTER)
     }
 
     /// When a request must ask again: until then the loaded keys are to be used, and there is nothing to start.
@@ -507,17 +523,108 @@ mod tests {
         let now = Instant::now();
         let mut refresh = Refresh::default();
         assert_eq!(refresh.need(now), Supply::Fetch);
-        refresh.failed(now, Some(SECOND * 90), LATE);
-        assert_eq!(refresh.need(now), Supply::Unavailable(SECOND * 90));
-        assert_eq!(refresh.need(now + SECOND * 90), Supply::Fetch);
+        refresh.failed(now, Some(SECOND * 30), Roll(0));
+        assert_eq!(refresh.need(now), Supply::Unavailable(SECOND * 30));
+        assert_eq!(refresh.need(now + SECOND * 30), Supply::Fetch);
         refresh.failed(now, Some(Duration::MAX), LATE);
-        assert_eq!(refresh.need(now), Supply::Unavailable(MAX_RETRY_AFTER));
+        assert_eq!(refresh.need(now), Supply::Unavailable(BACKOFF_MAX), "nobody is locked out without keys");
 
         let mut refresh = loaded(now);
         assert_eq!(refresh.miss(now), Miss::Fetch);
-        refresh.failed(now, Some(SECOND * 90), LATE);
+        refresh.failed(now, Some(SECOND * 90), Roll(0));
         assert_eq!(refresh.miss(now), Miss::Unavailable(SECOND * 90));
-        assert!(!refresh.tick(now + SECOND * 89));
+        assert_eq!(refresh.miss(now + SECOND * 90), Miss::Fetch);
+        refresh.failed(now, Some(Duration::MAX), LATE);
+        assert_eq!(refresh.miss(now), Miss::Unavailable(MAX_RETRY_AFTER));
+        // Nobody can make it hold back the schedule until the keys are gone.
+        let short = Freshness { fresh_for: MIN_FRESH_FOR, stale_for: SECOND * 60 };
+        let mut refresh = loaded(now);
+        refresh.succeeded(now, short, LATE);
+        assert_eq!(refresh.miss(now + SECOND * 50), Miss::Fetch);
+        refresh.failed(now + SECOND * 50, Some(Duration::MAX), LATE);
+        assert_eq!(refresh.need(now + SECOND * 119), Supply::Use);
+        assert_eq!(refresh.need(now + SECOND * 120), Supply::Fetch);
+    }
+
+    #[test]
+    fn a_success_ends_every_pause_and_counts_failures_anew() {
+        let mut now = Instant::now();
+        let mut refresh = Refresh::default();
+        for _ in 0..5 {
+            assert_eq!(refresh.need(now), Supply::Fetch);
+            refresh.failed(now, None, LATE);
+            now += BACKOFF_MAX;
+        }
+        assert!(refresh.demand(now));
+        refresh.failed(now, Some(SECOND * 50), LATE);
+        assert!(refresh.demand(now), "an operator waits for no pause");
+        assert!(refresh.is_troubled());
+        refresh.succeeded(now, Freshness::default(), LATE);
+        assert!(!refresh.is_troubled());
+        assert_eq!(refresh.miss(now), Miss::Fetch, "no hold is left");
+        refresh.succeeded(now, Freshness::default(), LATE);
+        assert_eq!(refresh.need(now + DUE), Supply::UseAndFetch, "no pause is left");
+        refresh.failed(now + DUE, None, LATE);
+        assert_eq!(refresh.ask_again_at(), Some(now + DUE + BACKOFF_MIN), "the first failure again");
+    }
+
+    #[test]
+    fn a_fetch_that_is_demanded_backs_off_like_a_scheduled_one() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        assert!(refresh.demand(now + DUE));
+        refresh.failed(now + DUE, None, LATE);
+        assert_eq!(refresh.need(now + DUE), Supply::Use);
+        assert_eq!(refresh.need(now + DUE + BACKOFF_MIN), Supply::UseAndFetch);
+    }
+
+    #[test]
+    fn a_lost_flight_is_noticed_by_whoever_comes() {
+        let now = Instant::now();
+        let lost = || {
+            let mut refresh = loaded(now);
+            assert!(refresh.tick(now + DUE));
+            refresh
+        };
+        let later = now + DUE + FLIGHT_LIMIT;
+        assert_eq!(lost().miss(later - SECOND), Miss::Join);
+        assert_eq!(lost().miss(later), Miss::Fetch);
+        assert!(!lost().demand(later - SECOND));
+        assert!(lost().demand(later));
+        assert!(lost().tick(later));
+        let mut refresh = lost();
+        assert_eq!(refresh.need(later), Supply::UseAndFetch);
+        assert!(refresh.is_troubled(), "nobody knows what it would have brought");
+    }
+
+    #[test]
+    fn a_client_is_told_when_something_can_happen() {
+        let now = Instant::now();
+        let mut refresh = loaded(now);
+        for _ in 0..MISS_BURST {
+            assert_eq!(refresh.miss(now), Miss::Fetch);
+            refresh.failed(now, None, LATE);
+        }
+        assert_eq!(refresh.miss(now), Miss::Unavailable(MISS_INTERVAL));
+        let almost_due = now + DUE - SECOND * 5;
+        let mut refresh = loaded(now);
+        for _ in 0..MISS_BURST {
+            assert_eq!(refresh.miss(almost_due), Miss::Fetch);
+            refresh.failed(almost_due, None, LATE);
+        }
+        assert_eq!(refresh.miss(almost_due), Miss::Unavailable(SECOND * 5));
+    }
+
+    #[test]
+    fn the_schedule_is_spread_over_time() {
+        let now = Instant::now();
+        let due = |roll| {
+            let mut refresh = Refresh::default();
+            refresh.succeeded(now, Freshness::default(), Roll(roll));
+            refresh.wake_at(now).or(refresh.ask_again_at())
+        };
+        assert_ne!(due(0), due(20));
+        assert_eq!(due(0), Some(now + SECOND * 420));
     }
 
     #[test]
