@@ -9,7 +9,9 @@ use ::reqwest::redirect::Policy;
 use ::reqwest::{Client, ClientBuilder, Proxy};
 use url::Url;
 
+use super::address::Reach;
 use super::bearer::BearerFile;
+use super::resolve::Guarded;
 use super::{CONNECT_TIMEOUT, FETCH_TIMEOUT, ReqwestFetch};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::secret::Secret;
@@ -74,7 +76,8 @@ impl ReqwestFetchBuilder {
     ///
     /// # Security
     /// The proxy sees which hosts are asked and no more: TLS ends at the issuer. To a proxy with `http://` its own
-    /// password goes in clear text.
+    /// password goes in clear text. It is the proxy that resolves names: that a discovery document can name a host which
+    /// leads inside is for the proxy to stop. Addresses in URLs are checked here as ever.
     pub fn proxy(mut self, url: impl Into<String>) -> Self {
         self.proxy = Some(Secret::new(url.into()));
         self
@@ -103,12 +106,21 @@ impl ReqwestFetchBuilder {
     /// # Errors
     /// With the name of the method that was given something wrong, or if TLS cannot be set up.
     pub fn build(self) -> Result<ReqwestFetch, ConfigError> {
-        let mut builder = self.trust(base())?;
-        if let Some(url) = &self.proxy {
-            builder = builder.proxy(proxy(url.expose()).map_err(|error| error.at("proxy"))?);
-        }
+        let client = self.client(Reach::Inside)?;
+        let supplied = self.client(Reach::Global)?;
         let bearers = bearers(self.bearer_files).map_err(|error| error.at("bearer_file"))?;
-        Ok(ReqwestFetch::with(client(builder)?, bearers))
+        Ok(ReqwestFetch::with(client, supplied, bearers))
+    }
+
+    fn client(&self, furthest: Reach) -> Result<Client, ConfigError> {
+        let mut builder = self.trust(base())?;
+        let mut resolver = Guarded::new(furthest);
+        if let Some(url) = &self.proxy {
+            let (proxy, host) = proxy(url.expose()).map_err(|error| error.at("proxy"))?;
+            builder = builder.proxy(proxy);
+            resolver = resolver.except(host);
+        }
+        client(builder.dns_resolver(resolver))
     }
 
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -149,10 +161,13 @@ impl ReqwestFetch {
 
     /// Trusts nobody: for plain HTTP to this machine, where the platform has no certificates. Over https it fails.
     pub(crate) fn without_certificates() -> Result<Self, ConfigError> {
-        let builder = base();
-        #[cfg(any(feature = "rustls", feature = "native-tls"))]
-        let builder = builder.tls_certs_only([]);
-        Ok(Self::with(client(builder)?, Vec::new()))
+        let local = |furthest| {
+            let builder = base().dns_resolver(Guarded::new(furthest));
+            #[cfg(any(feature = "rustls", feature = "native-tls"))]
+            let builder = builder.tls_certs_only([]);
+            client(builder)
+        };
+        Ok(Self::with(local(Reach::Inside)?, local(Reach::Global)?, Vec::new()))
     }
 }
 
@@ -215,8 +230,8 @@ fn mozilla() -> impl Iterator<Item = Certificate> {
 }
 
 /// For https only. Plain HTTP is for this machine: the proxy's `localhost` is another one, on the way to which anybody
-/// could change the keys.
-fn proxy(text: &str) -> Result<Proxy, ConfigError> {
+/// could change the keys. With its host.
+fn proxy(text: &str) -> Result<(Proxy, String), ConfigError> {
     let wrong = || {
         let message = "not an HTTP proxy; write one such as \"http://proxy.example.com:3128\"";
         ConfigError::new(ConfigErrorKind::Fetch, message)
@@ -228,7 +243,8 @@ fn proxy(text: &str) -> Result<Proxy, ConfigError> {
     if !matches!(url.scheme(), "http" | "https") || !is_bare || !is_uri {
         return Err(wrong());
     }
-    Proxy::https(url).map_err(|_| wrong())
+    let host = url.host_str().ok_or_else(wrong)?.to_owned();
+    Proxy::https(url).map(|proxy| (proxy, host)).map_err(|_| wrong())
 }
 
 fn bearers(files: Vec<(String, PathBuf)>) -> Result<Vec<BearerFile>, ConfigError> {

@@ -1,5 +1,6 @@
 //! Getting documents over HTTP: the [`Fetch`] trait and the limits that every fetch has.
 
+mod address;
 #[cfg(feature = "reqwest")]
 mod bearer;
 #[cfg(feature = "reqwest")]
@@ -7,6 +8,8 @@ mod builder;
 pub(crate) mod guard;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+#[cfg(feature = "reqwest")]
+mod resolve;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -43,10 +46,38 @@ pub const MAX_BEARER_FILE_LENGTH: usize = 16 * 1024;
 ///
 /// # Security
 /// What this returns decides whose tokens are accepted. An implementation must verify TLS certificates, must not
-/// follow redirects, and must not answer from a place that others can write. An error is always safe: keys that
-/// were fetched before stay in use within their bounds, and then requests are answered 503. Stop at
-/// [`MAX_RESPONSE_LENGTH`] and [`FETCH_TIMEOUT`]; both are enforced again around every implementation, but only
-/// after the bytes are in memory.
+/// follow redirects, and must not answer from a place that others can write. Where names are resolved, the addresses
+/// must be checked: never connect to a link-local address, where clouds answer with credentials, and for a host that a
+/// document has supplied see [`FetchRequest::is_supplied`]. Check what is connected to, not an answer from before: a
+/// name may lead elsewhere a moment later. Stop at [`MAX_RESPONSE_LENGTH`] and [`FETCH_TIMEOUT`]; both are enforced
+/// again around every implementation, but only after the bytes are in memory.
+///
+/// # Wrong answers
+/// These are safe. They are a failed fetch: keys that were fetched before stay in use within their bounds
+/// ([`STALE_FOR`]), and then requests are answered 503.
+///
+/// - an error, or no answer at all
+/// - another status than 200, such as one of a captive portal; 304 to a request without [`etag`](FetchRequest::etag)
+/// - what is no JSON document of the kind that was asked for, is too long, or holds no usable key
+/// - a discovery document that names another issuer
+///
+/// These cannot be told from good ones, and cost what they hold:
+///
+/// - an old key set: a key that was withdrawn since is accepted, for as long as the old set is given; a key that is new
+///   is not known
+/// - 304 to the version that is in use, or headers that say so: keeps withdrawn keys in use in the same way
+/// - a set without some of the keys: their tokens are refused
+///
+/// These are an attack, and nothing here stops them:
+///
+/// - a key set with a key of somebody else's: who has its private half writes any token of that issuer
+/// - the document of another URL or another host, such as one tenant's key set for another tenant's: the same. That is
+///   what a redirect, a shared cache with a careless key, and a certificate that is not verified can lead to
+/// - a discovery document with the right `issuer` and the `jwks_uri` of somebody else: the same
+///
+/// [`STALE_FOR`]: crate::manual::defaults::STALE_FOR
+/// [`MAX_RESPONSE_LENGTH`]: crate::manual::defaults::MAX_RESPONSE_LENGTH
+/// [`FETCH_TIMEOUT`]: crate::manual::defaults::FETCH_TIMEOUT
 pub trait Fetch: Send + Sync + 'static {
     /// Gets `request.url()`. An answer of any status is `Ok`.
     fn fetch(&self, request: FetchRequest) -> FetchFuture;
@@ -67,6 +98,7 @@ pub struct FetchRequest {
     url: String,
     accept: &'static str,
     if_none_match: Option<HeaderValue>,
+    supplied: bool,
 }
 
 /// What came back.
@@ -133,7 +165,7 @@ impl FetchRequest {
     /// A request for a document.
     #[must_use]
     pub fn new(url: impl Into<String>, accept: &'static str) -> Self {
-        Self { url: url.into(), accept, if_none_match: None }
+        Self { url: url.into(), accept, if_none_match: None, supplied: false }
     }
 
     /// The absolute URL.
@@ -146,6 +178,23 @@ impl FetchRequest {
     #[must_use]
     pub fn if_none_match(self, etag: HeaderValue) -> Self {
         Self { if_none_match: Some(etag), ..self }
+    }
+
+    /// Marks the host as one that a document has supplied.
+    #[must_use]
+    pub fn supplied(self) -> Self {
+        Self { supplied: true, ..self }
+    }
+
+    /// Whether the host comes from a document and not from the operator: a `jwks_uri` on another host than the issuer's.
+    ///
+    /// # Security
+    /// Whoever can write the document can then have this machine connect to any host that it can reach. Connect to
+    /// addresses that everybody can reach, and to no others: not to private ones, loopback and the like, whatever name
+    /// leads there. If the URL holds an address instead of a name, it was checked.
+    #[must_use]
+    pub fn is_supplied(&self) -> bool {
+        self.supplied
     }
 
     /// A value for the `If-None-Match` header (RFC 9110 §13.1.2): the version that is in use. An implementation may leave

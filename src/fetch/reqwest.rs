@@ -9,6 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH};
 use url::Url;
 
 use super::bearer::BearerFile;
+use super::resolve::Refused;
 use super::{
     FETCH_TIMEOUT, Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse,
     MAX_RESPONSE_LENGTH,
@@ -16,6 +17,11 @@ use super::{
 
 /// The default [`Fetch`]: TLS with the platform's certificate authorities, no redirects, no proxy of the environment,
 /// no content decoding, and the limits of this module.
+///
+/// Names are resolved by the system, and what they lead to is looked at before a connection is made. Addresses that no
+/// keys come from are left out (link-local and the cloud's own, multicast, unspecified), and for a host that a document
+/// supplied ([`FetchRequest::is_supplied`]) all but those that everybody can reach. If none is left, the fetch fails
+/// ([`FetchErrorKind::Url`]). Over a proxy, it is the proxy that resolves names, and that has to look.
 ///
 /// A private authority, a proxy and the like are for the [`builder`](Self::builder). A client of your own comes in by
 /// `From<reqwest::Client>`. The crate's feature `rustls` or `native-tls` brings TLS; with both, rustls is used. Without
@@ -32,12 +38,14 @@ use super::{
 #[derive(Clone)]
 pub struct ReqwestFetch {
     client: Client,
+    /// For hosts that a document has supplied.
+    supplied: Client,
     bearers: Arc<[BearerFile]>,
 }
 
 impl ReqwestFetch {
-    pub(super) fn with(client: Client, bearers: Vec<BearerFile>) -> Self {
-        Self { client, bearers: bearers.into() }
+    pub(super) fn with(client: Client, supplied: Client, bearers: Vec<BearerFile>) -> Self {
+        Self { client, supplied, bearers: bearers.into() }
     }
 }
 
@@ -47,17 +55,20 @@ impl From<Client> for ReqwestFetch {
     ///
     /// # Security
     /// [`FETCH_TIMEOUT`] and [`MAX_RESPONSE_LENGTH`] hold, and an answer that comes from another URL than the one that
-    /// was asked for is refused. All else is yours to answer for: that certificates are verified, and against whom; that
+    /// was asked for is refused. All else is yours to answer for: that names lead to no address inside that a discovery
+    /// document could make use of (addresses in URLs are checked; what a name leads to is up to this client's resolver,
+    /// which is not told who supplied the name); that certificates are verified, and against whom; that
     /// redirects are not followed (the answer is refused, but by then the request was made, wherever it led); that no
     /// proxy of the environment is used; and that default headers with credentials go to nobody but their addressee.
     fn from(client: Client) -> Self {
-        Self::with(client, Vec::new())
+        Self::with(client.clone(), client, Vec::new())
     }
 }
 
 impl Fetch for ReqwestFetch {
     fn fetch(&self, request: FetchRequest) -> FetchFuture {
-        let Self { client, bearers } = self.clone();
+        let Self { client, supplied, bearers } = self.clone();
+        let client = if request.is_supplied() { supplied } else { client };
         Box::pin(async move {
             let url = Url::parse(request.url())
                 .map_err(|error| FetchError::new(FetchErrorKind::Url).because(error))?;
@@ -88,6 +99,9 @@ impl Fetch for ReqwestFetch {
 }
 
 fn failed(error: ::reqwest::Error) -> FetchError {
+    if let Some(refused) = Refused::cause_of(&error) {
+        return FetchError::new(FetchErrorKind::Url).because(refused.clone());
+    }
     let kind = if error.is_timeout() { FetchErrorKind::Timeout } else { FetchErrorKind::Connection };
     FetchError::new(kind).because(error.without_url())
 }

@@ -44,7 +44,12 @@ fn read(document: &[u8], issuer: &str, allow_http: bool) -> Result<KeyUrl, Fetch
     if metadata.issuer != issuer {
         return Err(FetchError::new(FetchErrorKind::IssuerMismatch));
     }
-    KeyUrl::parse(&metadata.jwks_uri, allow_http).map_err(|e| FetchError::new(FetchErrorKind::Url).because(e))
+    KeyUrl::supplied(&metadata.jwks_uri, allow_http, issuer).map_err(|why| {
+        let url = Url::parse(&metadata.jwks_uri).ok();
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or("no host");
+        // A name is no longer than this (RFC 1035 §2.3.4); what the document says may be.
+        FetchError::new(FetchErrorKind::Url).because(format!("the jwks_uri ({host:.253}) {why}"))
+    })
 }
 
 /// The well-known suffix behind the issuer's path (OpenID Connect Discovery §4.1), and in front of it (RFC 8414 §3.1).
@@ -100,6 +105,7 @@ mod tests {
         }
         assert_eq!(read(document(issuer, "http://id.example.com/jwks")).unwrap_err(), FetchErrorKind::Url);
         assert_eq!(read(document(issuer, "https://169.254.169.254/")).unwrap_err(), FetchErrorKind::Url);
+        assert_eq!(read(document(issuer, "https://10.0.0.7/jwks")).unwrap_err(), FetchErrorKind::Url);
         assert_eq!(read("{}".into()).unwrap_err(), FetchErrorKind::Document);
         assert_eq!(read("<html>".into()).unwrap_err(), FetchErrorKind::Document);
         let array = format!(r#"["{issuer}","https://id.example.com/jwks"]"#);

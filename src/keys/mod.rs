@@ -60,12 +60,17 @@ pub(crate) struct Context<'a> {
 impl Keys {
     /// The issuer says where they are: its OpenID Connect discovery document or, if there is none, its
     /// authorization server metadata (RFC 8414).
+    ///
+    /// # Security
+    /// Its `jwks_uri` may name the issuer's own host, or one that everybody can reach: neither a private address nor
+    /// loopback, link-local and the like, whether written as an address or what a name leads to. Keys on another host
+    /// inside are for [`jwks_url`](Self::jwks_url); a Kubernetes API server may name one.
     #[must_use]
     pub fn discovery() -> Self {
         Self(Source::Discovery)
     }
 
-    /// A JWK Set (RFC 7517 §5) at a URL.
+    /// A JWK Set (RFC 7517 §5) at a URL, which may be on a private network.
     #[must_use]
     pub fn jwks_url(url: impl Into<String>) -> Self {
         Self(Source::Url(url.into()))

@@ -22,7 +22,7 @@ use super::discovery::discover;
 use super::refresh::{BACKOFF_MIN, FLIGHT_LIMIT, Freshness, Miss, Phase, Refresh, Roll, Supply};
 use crate::event::{Event, Observers};
 use crate::fetch::guard::KeyUrl;
-use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchRequest, bounded};
+use crate::fetch::{Fetch, FetchError, FetchErrorKind, bounded};
 use crate::jose::{self, AlgorithmSet, KeySet};
 use crate::time::Clock;
 
@@ -418,7 +418,7 @@ impl Shared {
 
     async fn load(&self, whole: bool) -> Result<Fetched, FetchError> {
         let (url, found_at) = self.place().await?;
-        let request = FetchRequest::new(url.as_str(), "application/jwk-set+json, application/json");
+        let request = url.request("application/jwk-set+json, application/json");
         let ours = self.loaded.load_full().filter(|loaded| !whole && loaded.source.url == url);
         let request = match ours.as_ref().and_then(|loaded| loaded.source.etag.clone()) {
             Some(etag) => request.if_none_match(etag),

@@ -79,6 +79,8 @@
 //! | scopes | `scope`, else `scp` | RFC 8693 §4.2 and what issuers write instead; string or array |
 //! | keys | [`Keys::discovery`] | rotation works without anybody's doing |
 //! | key URLs | https | keys that somebody on the way can replace are nobody's |
+//! | hosts of key URLs that are configured | any but link-local and cloud metadata, multicast and unspecified addresses | a cluster's issuer is on a private network; nobody's is where machines are given credentials |
+//! | hosts of a discovered `jwks_uri` | the issuer's own, or one that everybody can reach | who writes the document must not choose where this machine connects to; for a private host there is [`Keys::jwks_url`] |
 //! | redirects, content decoding | none | the configured URL answers, nobody else, in the size that is counted |
 //! | proxy | none | one of the environment would be somebody else's choice; a configured one sees host names only |
 //! | certificate authorities | the platform's | the operator's choice; a cargo feature never changes it, a call or a setting does |
@@ -94,6 +96,7 @@
 //! [`Algorithm::ALL`]: crate::Algorithm::ALL
 //! [`Keys::hmac`]: crate::Keys::hmac
 //! [`Keys::discovery`]: crate::Keys::discovery
+//! [`Keys::jwks_url`]: crate::Keys::jwks_url
 //! [`Profile`]: crate::Profile
 //! [`EmptyBody`]: crate::EmptyBody
 

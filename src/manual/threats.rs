@@ -52,7 +52,10 @@
 //! | made-up key ids, to use up what a rotation needs | the scheduled refresh has a budget of its own |
 //! | an outage of the issuer, to have everybody refused or anybody accepted | keys serve on up to [`STALE_FOR`], then 503; never 401, never without keys |
 //! | a discovery document of another issuer | its `issuer` must be identical (RFC 8414 §3.3) |
-//! | a key URL that points inside: link-local addresses, plain HTTP, a redirect | refused, whether configured or discovered; redirects are not followed |
+//! | a key URL for a place where machines answer with credentials: link-local addresses and the cloud's own, in any spelling and within IPv6 | refused, whether configured, discovered, or what a name leads to |
+//! | a discovery document that points inside: private, shared and loopback addresses | `jwks_uri` may name the issuer's own host, which the operator wrote, or one on the internet; every address that its name leads to is looked at |
+//! | a name that leads elsewhere once it was looked at (DNS rebinding) | what is looked at is what is connected to |
+//! | a key URL with plain HTTP; a redirect | refused, whether configured or discovered; redirects are not followed |
 //! | an endless or huge answer | bounded in time and bytes while it streams in: [`FETCH_TIMEOUT`], [`MAX_RESPONSE_LENGTH`] |
 //! | one odd key, to have a whole set refused | keys are read one by one; an odd one is left out with its reason |
 //! | the machine's clock set back, to keep a withdrawn key | key ages use a monotonic clock |
@@ -61,13 +64,16 @@
 //!
 //! - TLS in front of the service: a bearer token is good for whoever reads it.
 //! - Short lives of tokens. A token is accepted until it expires, also if the issuer has withdrawn it in the meantime.
-//! - Other private networks: a key URL may name any host but the addresses above, and names are resolved as usual.
-//!   Trust issuers whose discovery documents you would trust with that.
+//! - Hosts that you configure. Those of issuers and key sets may be private, and their names may lead inside.
+//! - Names, where it is not our client that resolves them: over a proxy, with a `reqwest::Client` of your own, or a
+//!   [`Fetch`] of your own. There addresses in URLs are looked at, and what names lead to is not.
+//! - Networks that only you know to be inside: public addresses behind your firewall, or a NAT64 prefix of your own.
 //! - Limits on requests. An invalid signature costs as much as a valid one.
 //! - What a handler logs. [`Token::claims`] gives personal data to whoever asks for it.
 //!
 //! [`Algorithm`]: crate::Algorithm
 //! [`HmacAlgorithm`]: crate::HmacAlgorithm
+//! [`Fetch`]: crate::Fetch
 //! [`dangerous_any_audience`]: crate::Issuer::dangerous_any_audience
 //! [`Profile::rfc9068`]: crate::Profile::rfc9068
 //! [`Token`]: crate::Token

@@ -148,7 +148,8 @@ impl Issuer {
     /// Fetches keys over plain HTTP, from this machine only.
     ///
     /// # Security
-    /// For an authorization server that runs beside us in a test or a demonstration. Other hosts still need https.
+    /// For an authorization server that runs beside us in a test or a demonstration. Other hosts still need https. Its
+    /// discovery document may then name this machine, with any port.
     pub fn dangerous_allow_http(mut self) -> Self {
         self.allow_http = true;
         self
