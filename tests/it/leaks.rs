@@ -28,6 +28,13 @@ impl tracing::field::Visit for Fields<'_> {
     fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
         let _ = write!(self.0, " {field}={value:?}");
     }
+
+    /// With its causes, as common subscribers show them.
+    fn record_error(&mut self, field: &tracing::field::Field, error: &(dyn std::error::Error + 'static)) {
+        for error in std::iter::successors(Some(error), |error| error.source()) {
+            let _ = write!(self.0, " {field}={error}");
+        }
+    }
 }
 
 impl<S: tracing::Subscriber> Layer<S> for Captured {

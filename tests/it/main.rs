@@ -11,6 +11,8 @@
     reason = "a fault in a test should stop it; which helpers are compiled depends on the features"
 )]
 
+#[cfg(feature = "reqwest")]
+mod addresses;
 mod axum_app;
 mod backend;
 mod config;

@@ -58,7 +58,7 @@ impl Site {
 }
 
 /// One that needs no certificates of the platform.
-fn builder() -> ReqwestFetchBuilder {
+pub(crate) fn builder() -> ReqwestFetchBuilder {
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
     {
         let key = rcgen::KeyPair::generate().unwrap();
@@ -69,7 +69,7 @@ fn builder() -> ReqwestFetchBuilder {
     ReqwestFetch::builder()
 }
 
-fn own_client() -> reqwest::ClientBuilder {
+pub(crate) fn own_client() -> reqwest::ClientBuilder {
     let builder = reqwest::Client::builder().no_proxy();
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
     let builder = builder.tls_certs_only([]);
@@ -80,11 +80,11 @@ async fn get(fetch: &ReqwestFetch, url: &str) -> Result<FetchResponse, FetchErro
     fetch.fetch(FetchRequest::new(url, "application/json")).await
 }
 
-fn discovery(iss: &str, jwks_uri: &str) -> String {
+pub(crate) fn discovery(iss: &str, jwks_uri: &str) -> String {
     format!(r#"{{"issuer":"{iss}","jwks_uri":"{jwks_uri}"}}"#)
 }
 
-const DISCOVERY: &str = "/.well-known/openid-configuration";
+pub(crate) const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 #[tokio::test]
 async fn a_bearer_file_goes_to_its_origin_and_to_no_other() {

@@ -14,7 +14,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tower_bearer::settings::Settings;
 use tower_bearer::testing::Idp;
-use tower_bearer::{ConfigErrorKind, Issuer, Keys, RejectionKind, ReqwestFetch, ResourceServer};
+use tower_bearer::{
+    ConfigErrorKind, Fetch, FetchRequest, Issuer, Keys, RejectionKind, ReqwestFetch, ResourceServer,
+};
 
 use crate::server_example::Running;
 use crate::settings::Folder;
@@ -30,6 +32,7 @@ struct Site {
 }
 
 impl Site {
+    /// `{port}` in the document is the port.
     async fn start(name: &str, document: String) -> Self {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -50,6 +53,7 @@ impl Site {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        let document = document.replace("{port}", &port.to_string());
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let site = Self { authority: authority.pem(), port, seen: seen.clone() };
@@ -329,6 +333,49 @@ async fn a_proxy_is_used_where_it_is_configured_for_https_alone() {
 
 fn builder_with(site: &Site) -> tower_bearer::ReqwestFetchBuilder {
     ReqwestFetch::builder().ca_pem(site.authority.clone()).ca_only()
+}
+
+/// The way to the proxy is the operator's, wherever it is; where names lead to is the proxy's to look at.
+#[tokio::test]
+async fn a_proxy_inside_serves_hosts_that_a_document_supplied() {
+    let site = Site::start("keys.example.com", String::new()).await;
+    let url = format!("https://keys.example.com:{}/jwks", site.port);
+    let proxy = Proxy::start(None).await;
+    let through = builder_with(&site).proxy(format!("http://localhost:{}", proxy.port)).build().unwrap();
+    let around = builder_with(&site).build().unwrap();
+    for request in [FetchRequest::new(&*url, "*/*"), FetchRequest::new(&*url, "*/*").supplied()] {
+        assert!(through.fetch(request.clone()).await.is_ok(), "{request:?}");
+        assert!(around.fetch(request).await.is_err(), "nobody but the proxy knows this name");
+    }
+    assert_eq!(proxy.passed().len(), 2);
+}
+
+#[tokio::test]
+async fn without_http_a_document_names_its_own_host_here_and_no_other() {
+    let idp = Idp::new("-");
+    let keys: serde_json::Value = serde_json::from_str(&idp.jwks()).unwrap();
+    let document = |jwks_uri: &str| serde_json::json!({"issuer": "https://localhost:{port}", "jwks_uri": jwks_uri, "keys": keys["keys"]});
+    for (jwks_uri, is_accepted) in [
+        ("https://localhost:{port}/jwks", true),
+        ("https://LOCALHOST:{port}/jwks", true),
+        ("https://127.0.0.1:{port}/jwks", false),
+        ("https://127.1:{port}/jwks", false),
+        ("https://localhost.:{port}/jwks", false),
+        ("https://10.0.0.7:{port}/jwks", false),
+    ] {
+        let site = Site::start("localhost", document(jwks_uri).to_string()).await;
+        let issuer = format!("https://localhost:{}", site.port);
+        let issuer = Issuer::new(&issuer).fetch(builder_with(&site).build().unwrap());
+        let api = ResourceServer::builder(API).issuer(issuer).build().unwrap();
+        let token = idp.token(API).claim("iss", format!("https://localhost:{}", site.port)).sign();
+        let verified = api.verify(&token).await.map_err(|refused| refused.kind());
+        assert_eq!(
+            verified.map(drop),
+            if is_accepted { Ok(()) } else { Err(RejectionKind::Unavailable) },
+            "{jwks_uri}"
+        );
+        assert_eq!(site.requests(), if is_accepted { 2 } else { 1 }, "{jwks_uri}");
+    }
 }
 
 /// In a child process, because the variables of one's own cannot be set safely.
