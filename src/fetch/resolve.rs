@@ -106,6 +106,9 @@ mod tests {
 
     impl Resolve for Names {
         fn resolve(&self, name: Name) -> Resolving {
+            if name.as_str() == "absent.example" {
+                return Box::pin(async { Err("no such name".into()) });
+            }
             let round = self.0.fetch_add(1, Ordering::Relaxed);
             let found: &[&str] = match name.as_str() {
                 "loopback.example" => &["127.0.0.1"],
@@ -212,6 +215,13 @@ mod tests {
             assert!(refused(get(name, is_supplied).await).starts_with(name), "{name}");
         }
         assert_eq!(connections.load(Ordering::Relaxed), 2);
+        // Nobody has refused this one.
+        for is_supplied in [false, true] {
+            assert_eq!(
+                get("absent.example", is_supplied).await.unwrap_err().kind(),
+                FetchErrorKind::Connection
+            );
+        }
         server.abort();
     }
 
