@@ -65,7 +65,7 @@ pub const MAX_BEARER_FILE_LENGTH: usize = 16 * 1024;
 ///
 /// - an old key set: a key that was withdrawn since is accepted, for as long as the old set is given; a key that is new
 ///   is not known
-/// - 304 to the version that is in use, or headers that say so: keeps withdrawn keys in use in the same way
+/// - 304, for a set that has changed: the same
 /// - a set without some of the keys: their tokens are refused
 ///
 /// These are an attack, and nothing here stops them:

@@ -99,7 +99,7 @@ fn what_would_not_work_is_a_config_error() {
             "metadata address",
             vec![issuer().keys(Keys::jwks_url("https://169.254.169.254/jwks"))],
             ConfigErrorKind::Url,
-            "is a link-local address",
+            "is an address that no keys come from (link-local",
         ),
         (
             "empty audience",
