@@ -108,6 +108,16 @@ pub enum Event<'a> {
         /// How long it took to fail.
         took: Duration,
     },
+    /// The first keys could not be fetched, and those of the [snapshot](crate::Issuer::snapshot) are used.
+    #[non_exhaustive]
+    KeysRestored {
+        /// The issuer's name.
+        issuer: &'a str,
+        /// How many keys are in use now.
+        keys: usize,
+        /// How long ago they were fetched, by the time of day.
+        age: Duration,
+    },
 }
 
 /// Is told what happens, for metrics and alarms. Give it to

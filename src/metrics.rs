@@ -14,6 +14,7 @@ use crate::event::{Event, Observer};
 /// | `tower_bearer_wait_seconds` | histogram | | how long they waited |
 /// | `tower_bearer_key_fetches_total` | counter | `issuer`, `outcome` | fetches of keys; `outcome` is `ok` or [`FetchErrorKind::name`](crate::FetchErrorKind::name) |
 /// | `tower_bearer_key_fetch_seconds` | histogram | `issuer` | how long they took, discovery included |
+/// | `tower_bearer_keys_restored_total` | counter | `issuer` | starts with the keys of a [snapshot](crate::Issuer::snapshot), for want of others |
 /// | `tower_bearer_keys` | gauge | `issuer` | keys in use |
 /// | `tower_bearer_keys_left_out` | gauge | `issuer` | published keys that cannot be used |
 ///
@@ -47,6 +48,7 @@ impl Metrics {
         describe_histogram!(WAIT, metrics::Unit::Seconds, "How long requests waited for keys");
         describe_counter!(FETCHES, "Fetches of keys");
         describe_histogram!(FETCH, metrics::Unit::Seconds, "How long fetches of keys took");
+        describe_counter!(RESTORED, "Starts with the keys of a snapshot");
         describe_gauge!(KEYS, "Keys in use");
         describe_gauge!(LEFT_OUT, "Published keys that cannot be used");
         Self
@@ -79,6 +81,11 @@ impl Observer for Metrics {
                 counter!(FETCHES, "issuer" => issuer.clone(), "outcome" => kind.name()).increment(1);
                 histogram!(FETCH, "issuer" => issuer).record(took);
             }
+            Event::KeysRestored { issuer, keys, .. } => {
+                let issuer = issuer.to_owned();
+                counter!(RESTORED, "issuer" => issuer.clone()).increment(1);
+                gauge!(KEYS, "issuer" => issuer).set(count(keys));
+            }
         }
     }
 }
@@ -94,5 +101,6 @@ const WAITING: &str = "tower_bearer_waiting";
 const WAIT: &str = "tower_bearer_wait_seconds";
 const FETCHES: &str = "tower_bearer_key_fetches_total";
 const FETCH: &str = "tower_bearer_key_fetch_seconds";
+const RESTORED: &str = "tower_bearer_keys_restored_total";
 const KEYS: &str = "tower_bearer_keys";
 const LEFT_OUT: &str = "tower_bearer_keys_left_out";

@@ -68,6 +68,10 @@ impl KeyUrl {
         if is_global { Ok(Self { url, supplied: true }) } else { Err(Forbidden::NotGlobal) }
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        self.url.as_str()
+    }
+
     pub(crate) fn request(&self, accept: &'static str) -> FetchRequest {
         let request = FetchRequest::new(self.url.as_str(), accept);
         if self.supplied { request.supplied() } else { request }

@@ -19,6 +19,8 @@ pub(crate) type Reason = &'static str;
 pub(crate) struct Key {
     pub(crate) kid: Option<Box<str>>,
     material: Material,
+    /// The one algorithm that it was published for, if it says so.
+    algorithm: Option<Algorithm>,
     prepared: Box<[(Algorithm, VerifyingKey)]>,
     /// Somebody has said that it must not be used any more.
     blocked: AtomicBool,
@@ -111,7 +113,7 @@ impl Key {
         let prepared: Option<Box<[_]>> =
             wanted.into_iter().map(|a| Some((a, VerifyingKey::prepare(&material, a)?))).collect();
         let prepared = prepared.ok_or("not a valid public key")?;
-        Ok(Self { kid: kid.map(Into::into), material, prepared, blocked: AtomicBool::new(false) })
+        Ok(Self { kid: kid.map(Into::into), material, algorithm, prepared, blocked: AtomicBool::new(false) })
     }
 
     /// This key, ready for `algorithm`; `None` if it must not be used with it.
@@ -138,11 +140,28 @@ impl Key {
 
     /// The JWK thumbprint with SHA-256 (RFC 7638), which names the key whatever it is called.
     pub(crate) fn thumbprint(&self) -> String {
-        let encode = base64url::encode;
         // §3.2: the required members in lexicographic order. None of the values needs an escape.
-        let json = match &self.material {
+        let members = self.required_members().map(|(name, value)| format!(r#""{name}":"{value}""#));
+        base64url::encode(&sha256(format!("{{{}}}", members.collect::<Vec<_>>().join(",")).as_bytes()))
+    }
+
+    /// The JWK (RFC 7517 §4) of what was imported, and of nothing else that was published with it.
+    pub(crate) fn to_jwk(&self) -> serde_json::Value {
+        let optional = [
+            ("kid", self.kid.as_deref().map(str::to_owned)),
+            ("alg", self.algorithm.map(|algorithm| algorithm.name().to_owned())),
+        ];
+        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let members = self.required_members().chain(optional);
+        members.map(|(name, value)| (name.to_owned(), value.into())).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// The members that make up the public key, in lexicographic order.
+    fn required_members(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let encode = base64url::encode;
+        let members = match &self.material {
             Material::Rsa { n, e } => {
-                format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n))
+                [Some(("e", encode(e))), Some(("kty", "RSA".into())), Some(("n", encode(n))), None]
             }
             Material::Ec { curve, point } => {
                 let crv = match curve {
@@ -152,11 +171,14 @@ impl Key {
                 };
                 let coordinates = point.get(1..).unwrap_or_default();
                 let (x, y) = coordinates.split_at(coordinates.len() / 2);
-                format!(r#"{{"crv":"{crv}","kty":"EC","x":"{}","y":"{}"}}"#, encode(x), encode(y))
+                let crv = Some(("crv", crv.into()));
+                [crv, Some(("kty", "EC".into())), Some(("x", encode(x))), Some(("y", encode(y)))]
             }
-            Material::Ed25519(x) => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, encode(x)),
+            Material::Ed25519(x) => {
+                [Some(("crv", "Ed25519".into())), Some(("kty", "OKP".into())), Some(("x", encode(x))), None]
+            }
         };
-        encode(&sha256(json.as_bytes()))
+        members.into_iter().flatten()
     }
 
     /// Whether both are the same public key, whatever they are called.

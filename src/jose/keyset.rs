@@ -119,6 +119,12 @@ impl KeySet {
         found
     }
 
+    /// The JWK Set of the keys that may be used. It reads back as the same ones.
+    pub(crate) fn to_jwks(&self) -> serde_json::Value {
+        let usable = self.keys.iter().filter(|key| !key.is_blocked());
+        serde_json::json!({"keys": usable.map(Key::to_jwk).collect::<Vec<_>>()})
+    }
+
     pub(crate) fn shares_a_key_with(&self, other: &Self) -> bool {
         self.keys.iter().any(|ours| other.keys.iter().any(|theirs| ours.same_key(theirs)))
     }

@@ -5,13 +5,17 @@ mod caching;
 mod discovery;
 pub(crate) mod refresh;
 pub(crate) mod remote;
+pub(crate) mod snapshot;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::DecodingKey;
 
 use self::remote::{Place, Remote, RemoteKeys};
+use self::snapshot::Snapshot;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::Observers;
 use crate::fetch::Fetch;
@@ -55,6 +59,9 @@ pub(crate) struct Context<'a> {
     pub(crate) fetch: Option<Arc<dyn Fetch>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observers: Observers,
+    /// Where the last good set is kept.
+    pub(crate) snapshot: Option<PathBuf>,
+    pub(crate) leeway: Duration,
 }
 
 impl Keys {
@@ -101,7 +108,6 @@ impl Keys {
         Self(Source::Hmac(Secret::new(secret.into()), algorithms.into_iter().collect()))
     }
 
-    #[cfg(feature = "reqwest")]
     pub(crate) fn are_remote(&self) -> bool {
         matches!(self.0, Source::Discovery | Source::Url(_))
     }
@@ -170,6 +176,14 @@ impl KeySource {
             _ => false,
         }
     }
+
+    /// The file with the last good set.
+    pub(crate) fn snapshot(&self) -> Option<&Path> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Remote(keys) => keys.snapshot(),
+        }
+    }
 }
 
 impl Default for Keys {
@@ -220,6 +234,20 @@ fn remote(place: Place, context: Context<'_>) -> Result<KeySource, ConfigError> 
             "keys cannot be fetched over https in this build; turn on the feature rustls or native-tls, give the server a Fetch, or use fixed keys",
         )
     })?;
+    let snapshot = context.snapshot.map(|path| {
+        Arc::new(Snapshot::new(snapshot::Settings {
+            path,
+            label: context.label.into(),
+            iss: context.iss.map(Into::into),
+            key_source: match &place {
+                Place::Discovered { .. } => snapshot::DISCOVERY.into(),
+                Place::Fixed(url) => url.as_str().into(),
+            },
+            algorithms: context.algorithms,
+            leeway: context.leeway,
+            clock: context.clock.clone(),
+        }))
+    });
     Ok(KeySource::Remote(RemoteKeys::new(Remote {
         place,
         allow_http: context.allow_http,
@@ -228,6 +256,7 @@ fn remote(place: Place, context: Context<'_>) -> Result<KeySource, ConfigError> 
         fetch,
         clock: context.clock,
         observers: context.observers,
+        snapshot,
     })))
 }
 

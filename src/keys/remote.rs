@@ -3,6 +3,8 @@
 //! A request that has its key never waits and takes no lock. A fetch runs in a task of its own, so that a client
 //! that disconnects does not end it for those who wait with it.
 
+mod restore;
+
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +22,7 @@ use super::absent::Absent;
 use super::caching::{freshness, retry_after};
 use super::discovery::discover;
 use super::refresh::{BACKOFF_MIN, FLIGHT_LIMIT, Freshness, Miss, Phase, Refresh, Roll, Supply};
+use super::snapshot::Snapshot;
 use crate::event::{Event, Observers};
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind, bounded};
@@ -52,6 +55,7 @@ pub(crate) struct Remote {
     pub(crate) fetch: Arc<dyn Fetch>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observers: Observers,
+    pub(crate) snapshot: Option<Arc<Snapshot>>,
 }
 
 pub(crate) enum Place {
@@ -123,7 +127,8 @@ struct Shared {
 
 struct Loaded {
     keys: Arc<KeySet>,
-    source: Source,
+    /// `None` for a set that was not fetched.
+    source: Option<Source>,
     /// Until then a request need not ask the state machine.
     ask_again_at: Instant,
 }
@@ -372,8 +377,12 @@ impl Shared {
         self.keep_time();
         runtime.spawn(async move {
             let result = guard.shared.load(whole).await;
+            let restored = if result.is_err() { guard.shared.restore().await } else { None };
             guard.ended = true;
             guard.shared.finish(number, since, result);
+            if let Some(restored) = restored {
+                guard.shared.tell_restored(&restored);
+            }
         });
     }
 
@@ -419,8 +428,11 @@ impl Shared {
     async fn load(&self, whole: bool) -> Result<Fetched, FetchError> {
         let (url, found_at) = self.place().await?;
         let request = url.request("application/jwk-set+json, application/json");
-        let ours = self.loaded.load_full().filter(|loaded| !whole && loaded.source.url == url);
-        let request = match ours.as_ref().and_then(|loaded| loaded.source.etag.clone()) {
+        let ours = self.loaded.load_full().filter(|_| !whole).and_then(|loaded| {
+            let source = loaded.source.clone().filter(|source| source.url == url)?;
+            Some((loaded.keys.clone(), source))
+        });
+        let request = match ours.as_ref().and_then(|(_, source)| source.etag.clone()) {
             Some(etag) => request.if_none_match(etag),
             None => request,
         };
@@ -430,14 +442,10 @@ impl Shared {
         match (response.status(), ours) {
             (StatusCode::OK, _) => {}
             // RFC 9110 §15.4.5: ours is the current one. What the new answer does not say stays (RFC 9111 §4.3.4).
-            (StatusCode::NOT_MODIFIED, Some(ours)) if asked_for_changes => {
-                let freshness = freshness(headers).unwrap_or(ours.source.freshness);
-                let etag = headers.get(ETAG).or(ours.source.etag.as_ref()).cloned();
-                return Ok(Fetched {
-                    keys: ours.keys.clone(),
-                    source: Source { url, found_at, etag, freshness },
-                    freshness,
-                });
+            (StatusCode::NOT_MODIFIED, Some((keys, ours))) if asked_for_changes => {
+                let freshness = freshness(headers).unwrap_or(ours.freshness);
+                let etag = headers.get(ETAG).cloned().or(ours.etag);
+                return Ok(Fetched { keys, source: Source { url, found_at, etag, freshness }, freshness });
             }
             (status, _) => {
                 return Err(FetchError::new(FetchErrorKind::Status).after(retry_after(status, headers)));
@@ -531,7 +539,7 @@ impl Shared {
         }
         let time_of_day = self.remote.clock.now();
         let end = match result {
-            Ok(Fetched { keys, source, freshness }) => {
+            Ok(fetched @ Fetched { keys, source, freshness }) => {
                 for name in &*blocked {
                     keys.block(name);
                 }
@@ -539,8 +547,9 @@ impl Shared {
                 let ask_again_at = refresh.ask_again_at().unwrap_or(now);
                 let (keys, source) = (keys.clone(), source.clone());
                 *lock(&self.discovered) = Some((source.url.clone(), source.found_at));
-                self.loaded.store(Some(Arc::new(Loaded { keys, source, ask_again_at })));
+                self.loaded.store(Some(Arc::new(Loaded { keys, source: Some(source), ask_again_at })));
                 lock(&self.history).last_success = Some(time_of_day);
+                self.keep(fetched);
                 Ended::Loaded
             }
             Err(error) => {

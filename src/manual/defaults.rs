@@ -37,6 +37,9 @@
 //! | [`MAX_ABSENT_KIDS`] | 1024 | key ids | twice as many as the budget lets wait in the next; 40 KiB |
 //! | [`ABSENT_FOR`] | 60 | s | a key id that a fetch did not bring is refused without another; a set that has it by then is asked first |
 //! | [`REDISCOVER_AFTER`] | 86400 | s | a JWKS URL moves rarely; after a failed fetch it is looked up again at once |
+//! | [`MAX_SNAPSHOT_AGE`] | 86400 | s | an issuer's outage over a night survives our restart in the morning; a key that was withdrawn meanwhile is gone within a day |
+//! | [`SNAPSHOT_INTERVAL`] | 3600 | s | the file of a set that never changes is never much older than the set; the disk is written 24 times a day |
+//! | [`MAX_SNAPSHOT_LENGTH`] | 524288 | bytes | twice the longest answer that is read, so whatever was fetched fits |
 //!
 //! From the first fetch on, keys are refreshed by a timer, whether requests come or not. A withdrawn key is accepted for at
 //! most [`REFRESH_AT`] + [`REFRESH_JITTER`] percent of the time that the set is fresh, and, while the issuer cannot be
@@ -82,6 +85,7 @@
 //! | hosts of key URLs that are configured | any but link-local and cloud metadata, multicast and unspecified addresses | a cluster's issuer is on a private network; nobody's is where machines are given credentials |
 //! | hosts of a discovered `jwks_uri` | the issuer's own, or one that everybody can reach | who writes the document must not choose where this machine connects to; for a private host there is [`Keys::jwks_url`] |
 //! | redirects, content decoding | none | the configured URL answers, nobody else, in the size that is counted |
+//! | a snapshot of keys on the disk | none ([`Issuer::snapshot`]) | whoever can write it can forge tokens; without it a start in an outage is 503 |
 //! | proxy | none | one of the environment would be somebody else's choice; a configured one sees host names only |
 //! | certificate authorities | the platform's | the operator's choice; a cargo feature never changes it, a call or a setting does |
 //! | RSA keys | 2048 to 8192 bits, an odd exponent of at least 3 | RFC 7518 §3.3; the upper bound keeps one key from costing seconds a token |
@@ -93,6 +97,7 @@
 //! Defaults may change in a release that is otherwise compatible, if that is what it takes to protect users.
 //!
 //! [`Issuer::leeway`]: crate::Issuer::leeway
+//! [`Issuer::snapshot`]: crate::Issuer::snapshot
 //! [`Algorithm::ALL`]: crate::Algorithm::ALL
 //! [`Keys::hmac`]: crate::Keys::hmac
 //! [`Keys::discovery`]: crate::Keys::discovery
@@ -109,4 +114,5 @@ pub use crate::keys::refresh::{
     MISS_BURST, MISS_INTERVAL, REFRESH_AT, REFRESH_JITTER, STALE_FOR,
 };
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
+pub use crate::keys::snapshot::{MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, SNAPSHOT_INTERVAL};
 pub use crate::server::{DEFAULT_LEEWAY, MAX_LEEWAY, METADATA_MAX_AGE};

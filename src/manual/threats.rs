@@ -59,6 +59,8 @@
 //! | an endless or huge answer | bounded in time and bytes while it streams in: [`FETCH_TIMEOUT`], [`MAX_RESPONSE_LENGTH`] |
 //! | one odd key, to have a whole set refused | keys are read one by one; an odd one is left out with its reason |
 //! | the machine's clock set back, to keep a withdrawn key | key ages use a monotonic clock |
+//! | a snapshot of keys ([`Issuer::snapshot`]) that somebody else wrote | on Unix it must be a regular file of ours or root's that nobody else can write; it must be of this issuer and key source, and not old. Whoever can write as we do can forge |
+//! | an old snapshot put back, to keep a withdrawn key | it is read only when the first fetch fails, and is used until it is [`MAX_SNAPSHOT_AGE`] old at most, by the time of day |
 //!
 //! # What is left to you
 //!
@@ -68,6 +70,7 @@
 //! - Names, where it is not our client that resolves them: over a proxy, with a `reqwest::Client` of your own, or a
 //!   [`Fetch`] of your own. There addresses in URLs are looked at, and what names lead to is not.
 //! - Networks that only you know to be inside: public addresses behind your firewall, or a NAT64 prefix of your own.
+//! - The folder of a snapshot: nobody else may write there, and it is not shared between machines.
 //! - Limits on requests. An invalid signature costs as much as a valid one.
 //! - What a handler logs. [`Token::claims`] gives personal data to whoever asks for it.
 //!
@@ -78,6 +81,8 @@
 //! [`Profile::rfc9068`]: crate::Profile::rfc9068
 //! [`Token`]: crate::Token
 //! [`Token::claims`]: crate::Token::claims
+//! [`Issuer::snapshot`]: crate::Issuer::snapshot
+//! [`MAX_SNAPSHOT_AGE`]: super::defaults::MAX_SNAPSHOT_AGE
 //! [`MISS_INTERVAL`]: super::defaults::MISS_INTERVAL
 //! [`MISS_BURST`]: super::defaults::MISS_BURST
 //! [`MAX_MISS_WAITERS`]: super::defaults::MAX_MISS_WAITERS

@@ -1,6 +1,7 @@
 //! [`Issuer`]: whom we trust, and what their tokens must be like.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ pub struct Issuer {
     allow_http: bool,
     listed: bool,
     fetch: Option<Arc<dyn Fetch>>,
+    snapshot: Option<PathBuf>,
 }
 
 /// An [`Issuer`] that was checked.
@@ -87,6 +89,7 @@ impl Issuer {
             allow_http: false,
             listed: true,
             fetch: None,
+            snapshot: None,
         }
     }
 
@@ -170,6 +173,30 @@ impl Issuer {
         self
     }
 
+    /// Keeps the last good key set in this file, and starts with it when the issuer cannot be reached. Default: it is not
+    /// kept, and a start without the issuer's answer is 503 until it comes.
+    ///
+    /// Only for keys that are fetched; each issuer needs a file of its own. It is written in the background after a fetch
+    /// with other keys, and each [`SNAPSHOT_INTERVAL`] otherwise, and holds public keys only. It is read when the first
+    /// fetch has failed: its keys count as stale, at most for [`STALE_FOR`] and until they are [`MAX_SNAPSHOT_AGE`] old,
+    /// while fetches go on. A token with another key is 503 then. What cannot be written or may not be used is logged
+    /// as a warning, and nothing else comes of it.
+    ///
+    /// # Security
+    /// It is a trade for availability. Whoever can write the file can forge tokens of this issuer until the next fetch,
+    /// and a key that was withdrawn during an outage can be used by a process that starts in it. Keep it in a folder that
+    /// nobody else can write; never share it between machines. On Unix it is not read through a symbolic link, nor if
+    /// it belongs to anybody but us and root, nor if group or others can write it; elsewhere the folder's permissions
+    /// are all there is. Its age is that of the time of day.
+    ///
+    /// [`SNAPSHOT_INTERVAL`]: crate::manual::defaults::SNAPSHOT_INTERVAL
+    /// [`STALE_FOR`]: crate::manual::defaults::STALE_FOR
+    /// [`MAX_SNAPSHOT_AGE`]: crate::manual::defaults::MAX_SNAPSHOT_AGE
+    pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
+        self.snapshot = Some(path.into());
+        self
+    }
+
     #[cfg(feature = "reqwest")]
     pub(super) fn needs_default_fetch(&self) -> bool {
         self.fetch.is_none() && self.keys.are_remote()
@@ -210,6 +237,9 @@ impl Issuer {
             fetch: self.fetch.or(default),
             clock: defaults.clock.clone(),
             observers: defaults.observers.clone(),
+            // Whoever changes the working directory does not move the file.
+            snapshot: self.snapshot.map(|path| std::path::absolute(&path).unwrap_or(path)),
+            leeway: self.leeway,
         });
         let keys = keys.map_err(|error| error.at("keys"))?;
         let identity = Arc::new(IssuerIdentity {
@@ -272,6 +302,20 @@ impl Issuer {
                 "a shared secret goes with its own algorithms; write them in Keys::hmac only",
             );
         }
+        if self.snapshot.is_some() && !self.keys.are_remote() {
+            return wrong(
+                ConfigErrorKind::Keys,
+                "snapshot",
+                "the keys of this issuer are not fetched; leave out the snapshot",
+            );
+        }
+        if self.snapshot.as_ref().is_some_and(|path| path.file_name().is_none()) {
+            return wrong(
+                ConfigErrorKind::Keys,
+                "snapshot",
+                "not the path of a file; write one in a folder that nobody else can write",
+            );
+        }
         self.profile.check().map_err(|error| error.at("types"))
     }
 
@@ -299,6 +343,7 @@ impl fmt::Debug for Issuer {
             .field("leeway", &self.leeway)
             .field("allow_http", &self.allow_http)
             .field("listed", &self.listed)
+            .field("snapshot", &self.snapshot)
             .finish_non_exhaustive()
     }
 }

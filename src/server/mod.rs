@@ -130,7 +130,7 @@ impl ResourceServer {
     }
 
     /// Fetches the keys of every issuer that has none yet, and waits for them. Optional: without it the first
-    /// request does.
+    /// request does. The keys of a [snapshot](Issuer::snapshot) will do.
     ///
     /// # Errors
     /// If the keys of an issuer could not be had. The server is usable all the same.
@@ -139,12 +139,13 @@ impl ResourceServer {
     /// Dropping the future loses nothing: the fetches go on.
     pub async fn warm_up(&self) -> Result<(), NotReady> {
         // Started together, awaited one after the other.
-        let asked: Vec<_> = self.0.remote_issuers().map(|(name, keys)| (name, keys.keys())).collect();
+        let asked: Vec<_> = self.0.remote_issuers().map(|(name, keys)| (name, keys, keys.keys())).collect();
         let mut issuers = Vec::new();
-        for (name, available) in asked {
+        for (name, keys, available) in asked {
             let ready = match available {
                 Available::Ready(_) => true,
-                Available::Wait(flight) => flight.ended().await == Ended::Loaded,
+                // The fetch may have failed, and left us with the keys of a snapshot.
+                Available::Wait(flight) => flight.ended().await == Ended::Loaded || keys.report().keys > 0,
                 Available::Unavailable(_) => false,
             };
             if !ready {
@@ -418,6 +419,10 @@ fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigEr
                     "name",
                     format!("the name {name:?} is taken; give each issuer a name of its own"),
                 );
+            }
+            if issuer.keys.snapshot().is_some() && issuer.keys.snapshot() == other.keys.snapshot() {
+                let what = "another issuer writes this file; give each issuer one of its own";
+                return twice(place, "snapshot", what.to_owned());
             }
             let both_unnamed = issuer.identity.iss.is_none() && other.identity.iss.is_none();
             if both_unnamed && issuer.keys.shares_a_key_with(&other.keys) {

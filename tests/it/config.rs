@@ -22,6 +22,7 @@ fn what_would_not_work_is_a_config_error() {
     let unnamed = |name: &str| Issuer::unnamed(name).keys(Keys::jwks(idp.jwks()));
     assert!(build([issuer(), other(), unnamed("shop")]).is_ok());
     assert!(build([issuer().leeway(MAX_LEEWAY)]).is_ok());
+    assert!(build([issuer().snapshot("keys.json"), other().snapshot("more/keys.json")]).is_ok());
     assert!(build([issuer().keys(secret())]).is_ok());
     let cases: Vec<(&str, Vec<Issuer>, ConfigErrorKind, &str)> = vec![
         ("nobody", vec![], ConfigErrorKind::Issuer, "issuer: nobody is trusted; add"),
@@ -130,6 +131,24 @@ fn what_would_not_work_is_a_config_error() {
             vec![issuer().types::<[&str; 0]>([])],
             ConfigErrorKind::Types,
             "issuer[0].types: no token type",
+        ),
+        (
+            "a snapshot of fixed keys",
+            vec![unnamed("shop").snapshot("keys.json")],
+            ConfigErrorKind::Keys,
+            "issuer[0].snapshot: the keys of this issuer are not fetched; leave out",
+        ),
+        (
+            "a snapshot without a path",
+            vec![issuer().snapshot("")],
+            ConfigErrorKind::Keys,
+            "issuer[0].snapshot: not the path of a file; write",
+        ),
+        (
+            "a snapshot twice",
+            vec![issuer().snapshot("keys.json"), other().snapshot("./keys.json")],
+            ConfigErrorKind::Issuer,
+            "issuer[1].snapshot: another issuer writes this file; give",
         ),
         (
             "leeway",

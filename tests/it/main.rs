@@ -40,6 +40,7 @@ mod rfc;
 #[cfg(feature = "reqwest")]
 mod server_example;
 mod settings;
+mod snapshot;
 mod support;
 mod testing_kit;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]

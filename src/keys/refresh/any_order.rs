@@ -18,6 +18,7 @@ enum Step {
     Demand,
     Succeed { fresh: u32, stale: u32, roll: u32 },
     Fail { retry_after: Option<u32>, roll: u32 },
+    Restore { usable: u32 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -32,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(fresh, stale, roll)| Step::Succeed { fresh, stale, roll }),
         3 => (proptest::option::of(0..1000_u32), any::<u32>())
             .prop_map(|(retry_after, roll)| Step::Fail { retry_after, roll }),
+        2 => (0..3600_u32).prop_map(|usable| Step::Restore { usable }),
     ]
 }
 
@@ -129,6 +131,15 @@ proptest! {
                         }
                         model.last_failed = true;
                         prop_assert!(refresh.is_troubled());
+                    }
+                }
+                Step::Restore { usable } => {
+                    let restored = refresh.restored(now, SECOND * usable);
+                    prop_assert_eq!(restored, model.stale_until.is_none(), "never in the place of other keys");
+                    if restored {
+                        model.stale_until = Some(now + SECOND * usable);
+                        model.last_failed = true;
+                        prop_assert!(refresh.phase(now) != Phase::Fresh);
                     }
                 }
             }

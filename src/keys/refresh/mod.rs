@@ -267,6 +267,19 @@ impl Refresh {
         left.clamp(BACKOFF_MAX, MAX_RETRY_AFTER)
     }
 
+    /// The first load has failed, and there are older keys from elsewhere, which may be used for so long. They are stale
+    /// from the start: the schedule goes on, and nobody can say that a key does not exist. Says whether they are to be
+    /// used: they never replace those of a fetch.
+    pub(crate) fn restored(&mut self, now: Instant, usable_for: Duration) -> bool {
+        if self.loaded.is_some() {
+            return false;
+        }
+        let stale_until = now.checked_add(usable_for).unwrap_or(now);
+        self.loaded = Some(Lifetime { refresh_at: now, fresh_until: now, stale_until });
+        self.troubled = true;
+        true
+    }
+
     /// When a request must ask again: until then the loaded keys are to be used, and there is nothing to start.
     pub(crate) fn ask_again_at(&self) -> Option<Instant> {
         let loaded = self.loaded?;
@@ -410,6 +423,28 @@ mod tests {
         refresh.failed(now + DUE, None, LATE);
         assert_eq!(refresh.wake_at(now), Some(now + DUE + BACKOFF_MIN));
         assert!(refresh.tick(now + DUE + BACKOFF_MIN));
+    }
+
+    #[test]
+    fn restored_keys_are_stale_and_the_schedule_goes_on() {
+        let now = Instant::now();
+        let mut refresh = Refresh::default();
+        assert_eq!(refresh.need(now), Supply::Fetch);
+        assert!(refresh.restored(now, STALE_FOR));
+        refresh.failed(now, None, LATE);
+        assert_eq!(refresh.phase(now), Phase::Stale { until: now + STALE_FOR });
+        assert_eq!(refresh.need(now), Supply::Use);
+        assert_eq!(refresh.wake_at(now), Some(now + BACKOFF_MIN));
+        assert_eq!(refresh.need(now + BACKOFF_MIN), Supply::UseAndFetch);
+        refresh.failed(now + BACKOFF_MIN, None, LATE);
+        assert!(!refresh.restored(now + BACKOFF_MIN, STALE_FOR), "once");
+        for _ in 0..MISS_BURST {
+            assert_eq!(refresh.miss(now + SECOND * 2), Miss::Fetch);
+            refresh.failed(now + SECOND * 2, None, LATE);
+        }
+        assert!(matches!(refresh.miss(now + SECOND * 2), Miss::Unavailable(_)), "no key is unknown");
+        assert_eq!(refresh.phase(now + STALE_FOR), Phase::Expired);
+        assert!(!refresh.restored(now + STALE_FOR, STALE_FOR), "not to be had a second time");
     }
 
     #[test]
