@@ -113,6 +113,7 @@ struct IssuerSettings {
     proxy: Option<Secret<String>>,
     webpki_roots: Option<bool>,
     fetch_token_file: Option<PathBuf>,
+    snapshot_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -187,7 +188,7 @@ impl Settings {
     }
 
     /// `resource`, every `[[issuer]]`, and how keys are fetched. Reads the files that they name, but for
-    /// `fetch_token_file`, which is read at every fetch. Does no network I/O.
+    /// `fetch_token_file`, which is read at every fetch, and `snapshot_file`, which is written. Does no network I/O.
     ///
     /// # Errors
     /// For whatever would not work.
@@ -196,7 +197,9 @@ impl Settings {
             let faulty =
                 (0..).zip(&self.issuer).find(|(i, _)| error.path().starts_with(&format!("issuer[{i}]")));
             match faulty {
-                Some((_, issuer)) => error.renamed("keys", issuer.key_field()),
+                Some((_, issuer)) => {
+                    error.renamed("keys", issuer.key_field()).renamed("snapshot", "snapshot_file")
+                }
                 None => error,
             }
         })
@@ -207,7 +210,7 @@ impl Settings {
     ///
     /// # Errors
     /// For whatever would not work in a field. What only shows in the whole is an error of
-    /// [`build`](ResourceServerBuilder::build), which calls every key source `keys`.
+    /// [`build`](ResourceServerBuilder::build), which calls every key source `keys` and `snapshot_file` `snapshot`.
     pub fn builder(&self) -> Result<ResourceServerBuilder, ConfigError> {
         let mut server = self.read_network(ResourceServer::builder(&self.resource))?;
         for (index, issuer) in self.issuer.iter().enumerate() {
@@ -266,6 +269,13 @@ impl IssuerSettings {
         }
         for audience in self.audience.iter().flatten() {
             issuer = issuer.audience(audience);
+        }
+        if let Some(file) = &self.snapshot_file {
+            if file.as_os_str().is_empty() {
+                let message = "empty; write a path relative to the settings file";
+                return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("snapshot_file"));
+            }
+            issuer = issuer.snapshot(whole.directory.join(file));
         }
         self.read_network(issuer, whole)
     }

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use tower_bearer::manual::defaults::{
     BACKOFF_MAX, MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, MISS_INTERVAL, SNAPSHOT_INTERVAL, STALE_FOR,
 };
+use tower_bearer::settings::Settings;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
-    Algorithm, Clock, Event, Fetch, FetchFuture, FetchRequest, FetchResponse, Issuer, KeyState, Rejection,
-    RejectionKind, ResourceServer, Token, TokenError,
+    Algorithm, Clock, Event, Fetch, FetchFuture, FetchRequest, FetchResponse, Issuer, KeyState, Keys,
+    Rejection, RejectionKind, ResourceServer, Token, TokenError,
 };
 
 use crate::leaks::captured;
@@ -683,4 +684,31 @@ fn the_algorithm_of_a_key_comes_back_as_it_was_published() {
             assert!(kept.get("kid").is_none());
         });
     }
+}
+
+#[test]
+fn a_settings_file_names_it_relative_to_itself() {
+    let world = World::new("settings");
+    let text = format!(
+        "resource = \"{API}\"\n[[issuer]]\nname = \"shop\"\njwks = \"{ISSUER}/jwks\"\nsnapshot_file = \"keys.json\"\n"
+    );
+    let settings = Settings::read(world.folder.write("settings.toml", text)).unwrap();
+    let start = || {
+        let builder = settings.builder().unwrap().fetch(world.idp.clone());
+        builder.clock(world.clock.clone()).build().unwrap()
+    };
+    let token = || world.idp.token(API).without_claim("iss").sign();
+    run(async {
+        start().verify(&token()).await.unwrap();
+        written().await;
+        let content = world.content();
+        assert_eq!((&content["issuer"], &content["iss"]), (&"shop".into(), &Value::Null));
+        assert_eq!(content["key_source"], format!("{ISSUER}/jwks"));
+        world.idp.go_down();
+        start().verify(&token()).await.unwrap();
+        // The same issuer, whose keys come from elsewhere by now.
+        let moved = Issuer::unnamed("shop").keys(Keys::jwks_url("https://elsewhere.example/jwks"));
+        let moved = server(&world.clock, [moved.fetch(world.idp.clone()).snapshot(world.path())]);
+        assert_eq!(kind(moved.verify(&token()).await), RejectionKind::Unavailable);
+    });
 }
