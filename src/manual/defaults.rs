@@ -33,7 +33,7 @@
 //! | [`FLIGHT_LIMIT`] | 30 | s | twice the slowest fetch; one that has not ended by then is in a runtime that nobody drives |
 //! | [`BACKOFF_MIN`] | 1 | s | the pause after a failed fetch; a short fault is over soon |
 //! | [`BACKOFF_MAX`] | 60 | s | the pause doubles up to here: an issuer that comes back is noticed within a minute |
-//! | [`MAX_RETRY_AFTER`] | 300 | s | an issuer that asks for a pause has it; an hour's would be an outage |
+//! | [`MAX_RETRY_AFTER`] | 300 | s | an issuer that asks for a pause has it, while its keys are good; an hour's would be an outage |
 //! | [`MAX_ABSENT_KIDS`] | 1024 | key ids | twice as many as the budget lets wait in the next; 40 KiB |
 //! | [`ABSENT_FOR`] | 60 | s | a key id that a fetch did not bring is refused without another; a set that has it by then is asked first |
 //! | [`REDISCOVER_AFTER`] | 86400 | s | a JWKS URL moves rarely; after a failed fetch it is looked up again at once |

@@ -315,7 +315,7 @@ async fn no_change_to_a_forbidden_call_gets_it_through() {
 /// JSON with each member of an object, however often it comes.
 enum Loose {
     Text(String),
-    Object(Vec<(String, Loose)>),
+    Object(Vec<(String, Self)>),
     Other,
 }
 
