@@ -15,6 +15,8 @@
 mod addresses;
 mod axum_app;
 mod backend;
+#[cfg(feature = "reqwest")]
+mod chaos;
 mod config;
 mod contract;
 mod events;

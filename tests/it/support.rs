@@ -124,6 +124,22 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// A gzip file (RFC 1952) whose one block is stored as it is.
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).expect("one block");
+    let mut crc = u32::MAX;
+    for byte in content {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1];
+    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+    let tail = [(!crc).to_le_bytes(), u32::from(length).to_le_bytes()].concat();
+    [&head[..], &lengths, content, &tail].concat()
+}
+
 pub(crate) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
