@@ -16,6 +16,8 @@ mod addresses;
 mod axum_app;
 mod backend;
 #[cfg(feature = "reqwest")]
+mod bad_endpoints;
+#[cfg(feature = "reqwest")]
 mod chaos;
 mod config;
 mod contract;
