@@ -35,3 +35,15 @@ fn long() {
          gRPC: some messages, then Unauthenticated, the access token expired\n",
     );
 }
+
+/// In small numbers: the bounds that do not depend on how fast this machine is.
+#[test]
+#[cfg(feature = "reqwest")]
+fn flood() {
+    let Some(mut program) = example("flood") else { return };
+    let output = program.arg("--quick").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.starts_with("500 first requests at once: 500 answered 200, 0 others"), "{said}");
+    assert!(said.ends_with("every bound held\n"), "{said}");
+}
