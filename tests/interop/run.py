@@ -31,8 +31,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -315,6 +317,45 @@ class Peer(Server):
         return answer.json()
 
 
+class Cached:
+    """A peer's key set at another port, with the shortest `Cache-Control` that counts: it is refreshed each minute."""
+
+    MAX_AGE = 60
+
+    def __init__(self, peer):
+        # The status of every answer, and when it was given.
+        self.answers = answers = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer = request("GET", peer.url + self.path)
+                self.send_response(answer.status)
+                self.send_header("Content-Length", str(len(answer.body)))
+                if answer.status == 200:
+                    self.send_header("Cache-Control", f"max-age={Cached.MAX_AGE}")
+                self.end_headers()
+                self.wfile.write(answer.body)
+                answers.append((answer.status, time.monotonic()))
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.jwks = f"http://127.0.0.1:{self.server.server_address[1]}/jwks"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def last_good(self):
+        return max(when for status, when in self.answers if status == 200)
+
+
 def toml(listen="127.0.0.1:0", resource=RESOURCE, issuers=(), routes=()):
     """A settings file. JSON's strings, lists of them, and booleans are TOML's too."""
     lines = [f"listen = {json.dumps(listen)}", f"resource = {json.dumps(resource)}"]
@@ -517,6 +558,110 @@ def outage(run, name, peer, form, **issuer):
         run.checks.that(f"{name}: the same token when the keys are back", status(api.get("/read", token), 200))
 
 
+def key_life(run):
+    """What happens to a server that runs while its issuer rotates, is slow, withdraws a key, and fails.
+
+    The two that need a refresh to come run side by side, each with a peer of its own, because one takes most of a minute.
+    What is not shown here: the end of stale keys, which is an hour away (tests/it has it, with a clock that is moved), and
+    the ten minutes that a set without `Cache-Control` is fresh.
+    """
+    node, folder = install_node(), npm_packages()
+    name, audience = "key life", "urn:api:es256"
+    form = {"resource": audience}
+    with contextlib.ExitStack() as stack:
+        retiring, failing = (
+            stack.enter_context(run.peer(f"oidc-provider {what}", [node, "oidc-provider.mjs"], folder))
+            for what in ("retiring", "failing")
+        )
+        sets = [stack.enter_context(Cached(peer)) for peer in (retiring, failing)]
+        apis = [
+            stack.enter_context(run.api(f"{name} {peer.name}", peer, jwks=keys.jwks, audience=[audience]))
+            for peer, keys in zip((retiring, failing), sets)
+        ]
+
+        old = [peer.token("post-client", "read", **form) for peer in (retiring, failing)]
+        for api, token in zip(apis, old):
+            run.checks.that(f"{name}: {api.name}: before anything happens", status(api.get("/read", token), 200))
+
+        # A rotation, with requests by the old key all the while.
+        retiring.control("rotate")
+        new = retiring.token("basic-client", "read", **form)
+        answers = [apis[0].get("/read", token).status for token in [new, old[0]] * 10]
+        run.checks.same(f"{name}: {len(answers)} requests by both keys after the rotation", set_of(answers), [200])
+        run.checks.same(f"{name}: one fetch for them", len(sets[0].answers), 2)
+
+        # A fetch that takes its time, for a key id that nobody has: those who have their key do not wait for it.
+        delay = 1.5
+        retiring.control(f"fail?delay={int(delay * 1000)}")
+        header, rest = dict(new.header, kid="made-up"), new.text.split(".")[1:]
+        made_up = ".".join([encode(json.dumps(header).encode()), *rest])
+        waited = []
+
+        def wait():
+            start = time.monotonic()
+            waited.append((apis[0].get("/read", made_up).status, time.monotonic() - start))
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        slowest, statuses = 0, []
+        while waiter.is_alive():
+            start = time.monotonic()
+            statuses.append(apis[0].get("/read", new).status)
+            slowest = max(slowest, time.monotonic() - start)
+        waiter.join()
+        retiring.control("fail?delay=0")
+        run.checks.same(f"{name}: slow: {len(statuses)} requests by a known key", set_of(statuses), [200])
+        fault = None if slowest < delay / 2 else f"the slowest took {slowest:.2f} s"
+        run.checks.that(f"{name}: slow: and none of them waited", fault)
+        # 401, or 503 where the machine was too busy for the fetch to come within two seconds.
+        found = [] if waited and waited[0][0] in (401, 503) and waited[0][1] >= delay else [f"{waited}"]
+        run.checks.that(f"{name}: slow: who has a made-up key id waits for the fetch and is refused", found)
+
+        # One withdraws the old key, the other answers 503, until both have lived through it.
+        retiring.control("retire")
+        failing.control("fail?jwks=503")
+        began = time.monotonic()
+        refused_after, new_ones, stale_ones = None, [], []
+        # The last refresh of all is due at 90 % of the minute; after a minute the other's keys are past their time.
+        while time.monotonic() - began < Cached.MAX_AGE + 5:
+            gone = apis[0].get("/read", old[0]).status
+            if gone == 401 and refused_after is None:
+                refused_after = time.monotonic() - sets[0].last_good()
+                at = time.monotonic() - began
+            elif refused_after is not None and gone != 401:
+                run.checks.that(f"{name}: retired: it stays refused", f"{gone}")
+                break
+            new_ones.append(apis[0].get("/read", new).status)
+            stale_ones.append(apis[1].get("/read", old[1]).status)
+            time.sleep(0.25)
+        run.checks.that(
+            f"{name}: retired: refused within one refresh",
+            None if refused_after is not None and at <= Cached.MAX_AGE * 0.9 + 2 else f"it was not: {refused_after}",
+        )
+        run.checks.same(f"{name}: retired: {len(new_ones)} requests by the new key", set_of(new_ones), [200])
+        failed = [when for code, when in sets[1].answers if code == 503]
+        run.checks.that(f"{name}: failing: a refresh was tried, again and again", None if len(failed) > 1 else f"{failed}")
+        age = time.monotonic() - sets[1].last_good()
+        run.checks.that(f"{name}: failing: its keys are stale", None if age > Cached.MAX_AGE else f"{age:.0f} s")
+        run.checks.same(f"{name}: failing: {len(stale_ones)} requests by their keys", set_of(stale_ones), [200])
+        say(f"{name}: a retired key was refused {at if refused_after is not None else -1:.1f} s after it was withdrawn")
+
+        # A key that nobody has seen while the issuer fails is nobody's fault but ours; when it is back, all is well.
+        failing.control("rotate")
+        unseen = failing.token("post-client", "read", **form)
+        run.checks.that(f"{name}: failing: a rotated key", status(apis[1].get("/read", unseen), 503))
+        failing.control("fail?jwks=0")
+        # Not before the pause after the last failure is over, or the budget for unknown keys has a fetch again.
+        deadline = time.monotonic() + 65
+        while (answer := apis[1].get("/read", unseen)).status == 503 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        run.checks.that(f"{name}: the rotated key when the issuer is back", status(answer, 200))
+
+
+def set_of(statuses):
+    return sorted(set(statuses))
+
+
 def authlib(run):
     python, folder = pip_packages()
     for kid in ("1", "0"):
@@ -640,7 +785,7 @@ def build():
     raise RuntimeError("cargo names no executable of the example")
 
 
-PARTS = {"oidc-provider": oidc_provider, "authlib": authlib}
+PARTS = {"oidc-provider": oidc_provider, "key-life": key_life, "authlib": authlib}
 
 
 def main(names):
