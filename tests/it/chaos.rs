@@ -9,7 +9,8 @@
 //! The model ([`model`]) has nothing but that history and the constants of `manual::defaults`:
 //!
 //! - *in use* is the set that was served last. In the step in which a newer one is served it may be either. A set that was
-//!   held back for [`FLIGHT_LIMIT`] or longer may be used or not. Each ends after its fresh time and [`STALE_FOR`].
+//!   held back for [`FLIGHT_LIMIT`] or longer (or for half of `FETCH_TIMEOUT` in real time, on a busy machine) may be used
+//!   or not. Each ends after its fresh time and [`STALE_FOR`].
 //! - **accepted** is only what the issuer has signed, has not expired, and has its key in a set in use. A withdrawn key
 //!   thereby ends with the next fetch that brings keys, or with the set.
 //! - **200**, and nothing else, is the answer to a good token whose key is in use, whatever happens to the issuer.
@@ -212,7 +213,7 @@ impl Driver {
         self.collect().await;
         self.settle().await;
         let now = self.times.now();
-        if self.issuer.held() == 0 {
+        if !self.issuer.holds_any() {
             self.found.extend(self.issuer.history(|history| history.check_schedule(now)));
             self.found.extend(self.issuer.history(History::check_fetches));
         }
@@ -343,19 +344,21 @@ impl Driver {
                     self.found.extend(self.issuer.history(|history| history.judge(&shot)));
                 }
                 Ok(None) => return,
-                Err(_) if self.issuer.held() > 0 => return,
+                Err(_) if self.issuer.holds_any() => return,
                 Err(_) if start.elapsed() < 4 * FETCH_TIMEOUT => {}
                 Err(_) => return self.stuck("requests that nobody answers"),
             }
         }
     }
 
-    /// Until no fetch is under way, nor about to be: the clock does not move in the middle of one that is not held back.
+    /// Until no fetch is under way, nor about to be: the clock does not move in the middle of one, unless it is held back.
     async fn settle(&mut self) {
         let start = Instant::now();
-        while self.issuer.held() == 0 {
+        loop {
             let health = self.api.health();
-            if health.issuers().all(|issuer| issuer.next_refresh() != Some(Duration::ZERO)) {
+            let idle = health.issuers().all(|issuer| issuer.next_refresh() != Some(Duration::ZERO));
+            let held = self.issuer.holds_the_last() && start.elapsed() > Duration::from_millis(5);
+            if idle || held {
                 return;
             }
             if start.elapsed() > 4 * FETCH_TIMEOUT {

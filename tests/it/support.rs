@@ -125,6 +125,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// A gzip file (RFC 1952) whose one block is stored as it is.
+#[cfg(feature = "reqwest")]
 pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).expect("one block");
     let mut crc = u32::MAX;

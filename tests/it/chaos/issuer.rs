@@ -1,7 +1,7 @@
 //! An issuer on a real socket that rotates, retires, fails and lies when it is told to, and writes down what it served.
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -12,7 +12,9 @@ use hyper::body::{Frame, Incoming};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::service_fn;
-use tower_bearer::manual::defaults::{FRESH_FOR, MAX_FRESH_FOR, MAX_RETRY_AFTER, MIN_FRESH_FOR};
+use tower_bearer::manual::defaults::{
+    FETCH_TIMEOUT, FLIGHT_LIMIT, FRESH_FOR, MAX_FRESH_FOR, MAX_RETRY_AFTER, MIN_FRESH_FOR,
+};
 use tower_bearer::testing::{Idp, Loopback, ManualClock, Serving, TokenBuilder};
 
 use super::Times;
@@ -29,6 +31,8 @@ pub(super) enum Fault {
     Status(u16, Option<u64>),
     /// The key set does not come, until there is another fault or none. Then it is the one of the time it was asked for.
     Hang,
+    /// The same for the first who asks; the others have their answers before.
+    HangOne,
     Cut,
     CutInTheBody,
     Html,
@@ -50,13 +54,16 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Status(500, None),
         Self::Status(503, None),
         Self::Status(503, Some(7)),
         Self::Status(429, Some(120)),
         Self::Status(429, Some(100_000)),
         Self::Hang,
+        // Twice, because nothing else brings an older set after a newer one.
+        Self::HangOne,
+        Self::HangOne,
         Self::Cut,
         Self::CutInTheBody,
         Self::Html,
@@ -96,7 +103,8 @@ struct State {
     keys: Vec<Key>,
     fault: Fault,
     max_age: Option<u64>,
-    held: usize,
+    /// The numbers of the requests whose answers are held back.
+    held: Vec<usize>,
     history: History,
 }
 
@@ -114,7 +122,7 @@ impl Issuer {
             keys: Vec::new(),
             fault: Fault::Nothing,
             max_age: None,
-            held: 0,
+            held: Vec::new(),
             history: History::default(),
         };
         let released = watch::Sender::new(());
@@ -196,9 +204,14 @@ impl Issuer {
         self.state().fault
     }
 
-    /// How many answers are being held back.
-    pub(super) fn held(&self) -> usize {
-        self.state().held
+    pub(super) fn holds_any(&self) -> bool {
+        !self.state().held.is_empty()
+    }
+
+    /// The fetch that is under way, if there is one, is being held back.
+    pub(super) fn holds_the_last(&self) -> bool {
+        let state = self.state();
+        state.held.last().is_some_and(|number| number + 1 == state.history.requests.len())
     }
 
     /// How many keys there ever were.
@@ -241,7 +254,7 @@ impl Issuer {
     }
 
     async fn key_set(&self) -> Result<Response<BoxBody<Bytes, Error>>, Error> {
-        let asked = self.0.times.now();
+        let (asked, start) = (self.0.times.now(), Instant::now());
         let (fault, max_age, kids, document, number) = {
             let mut state = self.state();
             let now_published = |life: &&Life| life.published.is_some() && life.withdrawn.is_none();
@@ -259,16 +272,19 @@ impl Issuer {
             let number = state.history.requests.len() - 1;
             (state.fault, state.max_age, kids, json!({"keys": keys}), number)
         };
-        let held = matches!(fault, Fault::Hang).then(|| Held::new(self.clone()));
+        let holds = fault == Fault::Hang || (fault == Fault::HangOne && !self.holds_any());
+        let held = holds.then(|| Held::new(self.clone(), number));
         if held.is_some() {
             let mut released = self.0.released.subscribe();
             // The fault may be over already.
-            while self.fault() == Fault::Hang {
+            while self.fault() == fault {
                 released.changed().await?;
             }
         }
         let now = self.0.times.now();
-        let brings_keys = fault.is_harmless() || matches!(fault, Fault::Hang | Fault::OtherIssuer);
+        let unsure = now - asked >= FLIGHT_LIMIT || start.elapsed() >= FETCH_TIMEOUT / 2;
+        let brings_keys =
+            fault.is_harmless() || matches!(fault, Fault::Hang | Fault::HangOne | Fault::OtherIssuer);
         let fresh_for = max_age
             .map_or(FRESH_FOR, |seconds| Duration::from_secs(seconds).clamp(MIN_FRESH_FOR, MAX_FRESH_FOR));
         let pause = match fault {
@@ -277,13 +293,15 @@ impl Issuer {
         };
         let mut state = self.state();
         state.history.pauses.extend(pause.map(|pause| now + pause));
-        let set = Served { asked, answered: now, fresh_for, kids };
+        let set = Served { unsure, answered: now, fresh_for, kids };
         if let Logged::Keys { answered, fresh_for, retry_after, .. } = &mut state.history.requests[number] {
-            *answered = Some(now);
+            *answered = Some(now).filter(|_| !unsure);
             *fresh_for = brings_keys.then_some(set.fresh_for);
             *retry_after = pause;
         }
-        if brings_keys {
+        // Another was asked for since, so this one was given up: it comes too late to be used.
+        let superseded = number + 1 < state.history.requests.len();
+        if brings_keys && !superseded {
             state.history.served.push(set);
         }
         drop(state);
@@ -380,22 +398,25 @@ impl Issuer {
 /// Whether discovery is answered as it should be: the faults that are about keys leave it alone.
 fn good(fault: Fault) -> bool {
     fault.is_harmless()
-        || matches!(fault, Fault::Hang | Fault::Empty | Fault::PrivateKeys | Fault::TenThousandKeys)
+        || matches!(
+            fault,
+            Fault::Hang | Fault::HangOne | Fault::Empty | Fault::PrivateKeys | Fault::TenThousandKeys
+        )
 }
 
 /// One answer that is being held back.
-struct Held(Issuer);
+struct Held(Issuer, usize);
 
 impl Held {
-    fn new(issuer: Issuer) -> Self {
-        issuer.state().held += 1;
-        Self(issuer)
+    fn new(issuer: Issuer, number: usize) -> Self {
+        issuer.state().held.push(number);
+        Self(issuer, number)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.state().held -= 1;
+        self.0.state().held.retain(|number| *number != self.1);
     }
 }
 

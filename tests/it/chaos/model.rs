@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use tower_bearer::manual::defaults::{
-    ABSENT_FOR, BACKOFF_MAX, BACKOFF_MIN, FLIGHT_LIMIT, MISS_BURST, MISS_INTERVAL, MISS_WAIT, REFRESH_AT,
-    REFRESH_JITTER, STALE_FOR,
+    ABSENT_FOR, BACKOFF_MAX, BACKOFF_MIN, MISS_BURST, MISS_INTERVAL, MISS_WAIT, REFRESH_AT, REFRESH_JITTER,
+    STALE_FOR,
 };
 
 /// Everything that the issuer knows of what it did. Times are since the start, by the clock that the driver moves.
@@ -30,7 +30,8 @@ pub(super) struct Life {
 /// A usable key set that went out.
 #[derive(Debug)]
 pub(super) struct Served {
-    pub(super) asked: Duration,
+    /// It was held back for so long that the fetch may have been given up, or have ended by its own limit.
+    pub(super) unsure: bool,
     pub(super) answered: Duration,
     pub(super) fresh_for: Duration,
     pub(super) kids: Vec<String>,
@@ -45,6 +46,7 @@ pub(super) enum Request {
     },
     Keys {
         asked: Duration,
+        /// `None` while it is held back, and if nobody can say whether it was waited for.
         answered: Option<Duration>,
         /// `None` if what it was answered is no usable key set.
         fresh_for: Option<Duration>,
@@ -128,9 +130,11 @@ impl History {
     /// one has taken over, at the end of the step in which it was served, and not past their own end.
     fn in_use<'a>(&'a self, shot: &'a Shot) -> impl Iterator<Item = &'a Served> {
         self.served.iter().enumerate().filter_map(move |(place, set)| {
-            let next = self.served.iter().enumerate().filter(|(other, next)| {
-                next.surely_taken() && (next.answered, *other) > (set.answered, place)
-            });
+            let next = self
+                .served
+                .iter()
+                .enumerate()
+                .filter(|(other, next)| !next.unsure && (next.answered, *other) > (set.answered, place));
             let end = next.map(|(_, next)| next.answered).min().unwrap_or(Duration::MAX);
             (set.answered <= shot.answered && shot.sent <= end && shot.sent < set.end()).then_some(set)
         })
@@ -138,7 +142,7 @@ impl History {
 
     /// Whichever set was used all the time, it had this key.
     fn surely_in_use(&self, kid: &str, shot: &Shot) -> bool {
-        let before = self.served.iter().any(|set| set.surely_taken() && set.answered < shot.sent);
+        let before = self.served.iter().any(|set| !set.unsure && set.answered < shot.sent);
         before
             && self.in_use(shot).all(|set| set.has(kid) && shot.answered < set.end())
             && self.in_use(shot).any(|set| set.answered < shot.sent)
@@ -168,7 +172,7 @@ impl History {
 
     /// The set in use is not older than the latest time of a refresh, unless there was trouble.
     pub(super) fn check_schedule(&self, now: Duration) -> Option<Violation> {
-        let newest = self.served.iter().filter(|set| set.surely_taken()).max_by_key(|set| set.answered)?;
+        let newest = self.served.iter().filter(|set| !set.unsure).max_by_key(|set| set.answered)?;
         let latest = REFRESH_AT + REFRESH_JITTER;
         let due = newest.answered + newest.fresh_for * latest / 100;
         let excused =
@@ -237,18 +241,13 @@ impl Served {
     fn end(&self) -> Duration {
         self.answered + self.fresh_for + STALE_FOR
     }
-
-    /// One that was held back for so long may have been given up.
-    fn surely_taken(&self) -> bool {
-        self.answered - self.asked < FLIGHT_LIMIT
-    }
 }
 
 /// One fetch of the whole: discovery, if the place was not known, and the keys.
 #[derive(Debug)]
 pub(super) struct Flight {
     asked: Duration,
-    /// `None` if it was not answered to this day.
+    /// `None` if nobody can say.
     ended: Option<Duration>,
     fresh_for: Option<Duration>,
     retry_after: Option<Duration>,
@@ -283,11 +282,9 @@ impl Budgets {
     }
 
     fn after(&self, flight: &Flight, scheduled: bool) -> Self {
-        let given_up = flight.asked + FLIGHT_LIMIT;
         let earliest = REFRESH_AT - REFRESH_JITTER;
-        match (flight.ended.filter(|ended| *ended < given_up), flight.fresh_for) {
-            // Nobody waited for its end, and the pause before the next was the wait for this one.
-            (None, _) => Self { scheduled_at: self.scheduled_at.max(given_up), ..self.clone() },
+        match (flight.ended, flight.fresh_for) {
+            (None, _) => self.clone(),
             (Some(ended), Some(fresh_for)) => Self {
                 scheduled_at: ended + fresh_for * earliest / 100,
                 failures: 0,
