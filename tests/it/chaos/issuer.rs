@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::service_fn;
 use tower_bearer::manual::defaults::{
-    FETCH_TIMEOUT, FLIGHT_LIMIT, FRESH_FOR, MAX_FRESH_FOR, MAX_RETRY_AFTER, MIN_FRESH_FOR,
+    BACKOFF_MAX, FETCH_TIMEOUT, FLIGHT_LIMIT, FRESH_FOR, MAX_FRESH_FOR, MAX_RETRY_AFTER, MIN_FRESH_FOR,
 };
 use tower_bearer::testing::{Idp, Loopback, ManualClock, Serving, TokenBuilder};
 
@@ -229,11 +229,12 @@ impl Issuer {
         match path {
             "/jwks" => self.key_set().await,
             "/.well-known/openid-configuration" => {
-                let (url, fault) = (self.url(), self.fault());
-                self.state()
-                    .history
-                    .requests
-                    .push(Logged::Discovery { asked: self.0.times.now(), good: good(fault) });
+                let (url, fault, asked) = (self.url(), self.fault(), self.0.times.now());
+                {
+                    let history = &mut self.state().history;
+                    history.requests.push(Logged::Discovery { asked, good: good(fault) });
+                    history.pauses.extend(longest_pause(fault).map(|pause| asked + pause));
+                }
                 let document =
                     |issuer: &str, jwks: &str| json!({"issuer": issuer, "jwks_uri": format!("{url}{jwks}")});
                 let document = match fault {
@@ -287,17 +288,13 @@ impl Issuer {
             fault.is_harmless() || matches!(fault, Fault::Hang | Fault::HangOne | Fault::OtherIssuer);
         let fresh_for = max_age
             .map_or(FRESH_FOR, |seconds| Duration::from_secs(seconds).clamp(MIN_FRESH_FOR, MAX_FRESH_FOR));
-        let pause = match fault {
-            Fault::Status(_, Some(seconds)) => Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
-            _ => None,
-        };
         let mut state = self.state();
-        state.history.pauses.extend(pause.map(|pause| now + pause));
+        state.history.pauses.extend(longest_pause(fault).map(|pause| now + pause));
         let set = Served { unsure, answered: now, fresh_for, kids };
         if let Logged::Keys { answered, fresh_for, retry_after, .. } = &mut state.history.requests[number] {
             *answered = Some(now).filter(|_| !unsure);
             *fresh_for = brings_keys.then_some(set.fresh_for);
-            *retry_after = pause;
+            *retry_after = longest_pause(fault).map(|pause| pause.min(BACKOFF_MAX) / 2);
         }
         // Another was asked for since, so this one was given up: it comes too late to be used.
         let superseded = number + 1 < state.history.requests.len();
@@ -430,4 +427,15 @@ where
     S: futures_core::Stream<Item = Result<Frame<Bytes>, Error>> + Send + Sync + 'static,
 {
     Ok(Response::new(BodyExt::boxed(StreamBody::new(frames))))
+}
+
+/// The longest pause that an answer can cause: what it asks for and up to a tenth more, within our bound. (The shortest is
+/// half of that, and without good keys no more than [`BACKOFF_MAX`].)
+fn longest_pause(fault: Fault) -> Option<Duration> {
+    match fault {
+        Fault::Status(429 | 503, Some(seconds)) => {
+            Some((Duration::from_secs(seconds) * 11 / 10).min(MAX_RETRY_AFTER))
+        }
+        _ => None,
+    }
 }
