@@ -1,7 +1,8 @@
 //! Verification throughput: the bare signature, the verifier, and the whole layer, for each common algorithm.
 //!
 //! `cargo bench --bench verify`. `raw` is aws-lc-rs with a prepared key over the same bytes; `verify` adds parsing and
-//! every check; `layer` adds the header, the route's rule and the request's extensions.
+//! every check; `known` is the same for a token that is remembered; `layer` adds to `verify` the header, the route's rule
+//! and the request's extensions.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a fault in a benchmark should stop it")]
 
@@ -42,7 +43,9 @@ fn verification(criterion: &mut Criterion) {
             .claim("tenant", "0123456789abcdef0123456789abcdef")
             .sign();
         let issuer = Issuer::new(ISSUER).keys(Keys::jwks(idp.jwks()));
-        let api = ResourceServer::builder(API).issuer(issuer).build().expect("a server");
+        let api = ResourceServer::builder(API).issuer(issuer).without_cache().build().expect("a server");
+        let issuer = Issuer::new(ISSUER).keys(Keys::jwks(idp.jwks()));
+        let remembers = ResourceServer::builder(API).issuer(issuer).build().expect("a server");
 
         let mut group = criterion.benchmark_group(algorithm.name());
         group.throughput(Throughput::Elements(1));
@@ -57,6 +60,10 @@ fn verification(criterion: &mut Criterion) {
 
         group.bench_function("verify", |bencher| {
             bencher.iter(|| now(api.verify(black_box(&token))).expect("a good token"));
+        });
+
+        group.bench_function("known", |bencher| {
+            bencher.iter(|| now(remembers.verify(black_box(&token))).expect("a good token"));
         });
 
         let mut service = BearerAuthLayer::new(api).scopes(["orders:read"]).layer(Inner);

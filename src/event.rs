@@ -64,6 +64,8 @@ pub enum Event<'a> {
     Accepted {
         /// The issuer's [name](crate::Issuer::name).
         issuer: &'a str,
+        /// Whether the token was known from an earlier request, so that its signature was not checked again.
+        cached: bool,
     },
     /// A request was refused.
     #[non_exhaustive]

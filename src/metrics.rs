@@ -9,6 +9,7 @@ use crate::event::{Event, Observer};
 /// | name | kind | labels | what it counts |
 /// |---|---|---|---|
 /// | `tower_bearer_accepted_total` | counter | `issuer` | requests with a token that was verified and met the rule of the layer that verified it; an inner layer may still refuse them, and then they count in both |
+/// | `tower_bearer_cache_hits_total` | counter | `issuer` | how many of these had a token that was known from an earlier request |
 /// | `tower_bearer_refused_total` | counter | `kind`, `reason`, `issuer` | refusals; `reason` is [`TokenError::name`](crate::TokenError::name) or empty, `issuer` is empty if the token names none that is trusted |
 /// | `tower_bearer_waiting` | gauge | | requests that wait for keys |
 /// | `tower_bearer_wait_seconds` | histogram | | how long they waited |
@@ -43,6 +44,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         describe_counter!(ACCEPTED, "Requests with a token that was verified and met the rule");
+        describe_counter!(HITS, "Accepted requests with a token that was known from an earlier request");
         describe_counter!(REFUSED, "Requests that were refused");
         describe_gauge!(WAITING, "Requests that wait for keys");
         describe_histogram!(WAIT, metrics::Unit::Seconds, "How long requests waited for keys");
@@ -58,7 +60,12 @@ impl Metrics {
 impl Observer for Metrics {
     fn observe(&self, event: &Event<'_>) {
         match *event {
-            Event::Accepted { issuer } => counter!(ACCEPTED, "issuer" => issuer.to_owned()).increment(1),
+            Event::Accepted { issuer, cached } => {
+                counter!(ACCEPTED, "issuer" => issuer.to_owned()).increment(1);
+                if cached {
+                    counter!(HITS, "issuer" => issuer.to_owned()).increment(1);
+                }
+            }
             Event::Refused { kind, token_error, issuer } => {
                 let reason = token_error.map_or("", |error| error.name());
                 let issuer = issuer.unwrap_or_default().to_owned();
@@ -96,6 +103,7 @@ fn count(keys: usize) -> u32 {
 }
 
 const ACCEPTED: &str = "tower_bearer_accepted_total";
+const HITS: &str = "tower_bearer_cache_hits_total";
 const REFUSED: &str = "tower_bearer_refused_total";
 const WAITING: &str = "tower_bearer_waiting";
 const WAIT: &str = "tower_bearer_wait_seconds";

@@ -102,6 +102,11 @@ impl Scopes {
         Self { text: text.into() }
     }
 
+    /// How many bytes they take.
+    pub(crate) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether exactly this scope was granted.
     #[must_use]
     pub fn contains(&self, scope: &str) -> bool {

@@ -176,7 +176,34 @@ impl Token {
     }
 
     pub(crate) fn is(&self, raw: &str) -> bool {
-        self.0.raw.expose() == raw
+        self.raw() == raw
+    }
+
+    /// Whoever calls this answers for where it goes.
+    pub(crate) fn raw(&self) -> &str {
+        self.0.raw.expose()
+    }
+
+    pub(crate) fn validity(&self) -> &Validity {
+        &self.0.validity
+    }
+
+    /// How many bytes this token alone takes, but for what the allocator adds.
+    pub(crate) fn size(&self) -> usize {
+        let Inner { raw, payload, subject, client_id, token_id, audience, scopes, .. } = &*self.0;
+        let texts =
+            [subject, client_id, token_id].into_iter().flatten().chain(audience).map(|text| text.len());
+        [
+            size_of::<Inner>(),
+            size_of::<[usize; 2]>(),
+            raw.expose().capacity(),
+            payload.capacity(),
+            size_of_val(&**audience),
+            scopes.len(),
+        ]
+        .into_iter()
+        .chain(texts)
+        .fold(0, usize::saturating_add)
     }
 }
 

@@ -3,13 +3,14 @@
 //! The cryptography underneath would accept more than is safe (an RSA modulus of 1024 bits or an even one, an
 //! exponent of 1, a point of small order), so the checks are here, before a backend sees the key.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::backend::{Curve, Material, VerifyingKey, sha256};
 use super::base64url;
 use super::compact::MAX_KID_LENGTH;
 use super::json::{Object, Value};
+use super::standing::Standing;
 
 /// Why a key was left out.
 pub(crate) type Reason = &'static str;
@@ -22,8 +23,8 @@ pub(crate) struct Key {
     /// The one algorithm that it was published for, if it says so.
     algorithm: Option<Algorithm>,
     prepared: Box<[(Algorithm, VerifyingKey)]>,
-    /// Somebody has said that it must not be used any more.
-    blocked: AtomicBool,
+    /// Outlives the key, for those who remember what it has verified.
+    standing: Arc<Standing>,
 }
 
 impl Key {
@@ -113,7 +114,7 @@ impl Key {
         let prepared: Option<Box<[_]>> =
             wanted.into_iter().map(|a| Some((a, VerifyingKey::prepare(&material, a)?))).collect();
         let prepared = prepared.ok_or("not a valid public key")?;
-        Ok(Self { kid: kid.map(Into::into), material, algorithm, prepared, blocked: AtomicBool::new(false) })
+        Ok(Self { kid: kid.map(Into::into), material, algorithm, prepared, standing: Arc::default() })
     }
 
     /// This key, ready for `algorithm`; `None` if it must not be used with it.
@@ -126,16 +127,27 @@ impl Key {
 
     /// Verifies nothing from now on.
     pub(crate) fn block(&self) {
-        self.blocked.store(true, Ordering::Relaxed);
+        self.standing.block();
     }
 
     pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::Relaxed)
+        self.standing.is_blocked()
     }
 
     /// Whether this is its `kid` or its thumbprint.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.kid.as_deref() == Some(name) || self.thumbprint() == name
+    }
+
+    /// Whether what this key has verified is still to be believed.
+    pub(crate) fn standing(&self) -> &Arc<Standing> {
+        &self.standing
+    }
+
+    /// Whether both are the same key under the same name for the same algorithms: what one has verified, the other would.
+    pub(crate) fn is_equal_to(&self, other: &Self) -> bool {
+        let algorithms = |key: &Self| key.prepared.iter().map(|(a, _)| *a).collect::<Vec<_>>();
+        self.kid == other.kid && self.same_key(other) && algorithms(self) == algorithms(other)
     }
 
     /// The JWK thumbprint with SHA-256 (RFC 7638), which names the key whatever it is called.

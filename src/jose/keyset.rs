@@ -1,5 +1,7 @@
 //! The keys of one issuer.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -7,6 +9,7 @@ use super::TokenError;
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::compact::Compact;
 use super::jwk::{Key, Reason};
+use super::standing::Standing;
 
 /// More usable keys than this are not imported.
 pub const MAX_KEYS: usize = 100;
@@ -18,7 +21,7 @@ pub const MAX_CANDIDATES: usize = 4;
 /// An immutable set of public keys.
 #[derive(Debug, Default)]
 pub(crate) struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<Arc<Key>>,
     /// The first of them.
     left_out: Vec<LeftOut>,
     left_out_count: usize,
@@ -66,7 +69,7 @@ impl KeySet {
                 Err("there are more keys than are imported")
             };
             match imported {
-                Ok(key) => set.keys.push(key),
+                Ok(key) => set.keys.push(Arc::new(key)),
                 Err(reason) => {
                     set.left_out_count = set.left_out_count.saturating_add(1);
                     if set.left_out.len() < MAX_KEYS {
@@ -79,7 +82,7 @@ impl KeySet {
     }
 
     pub(crate) fn single(key: Key) -> Self {
-        Self { keys: vec![key], ..Self::default() }
+        Self { keys: vec![Arc::new(key)], ..Self::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -109,7 +112,7 @@ impl KeySet {
     /// names. Gives their thumbprints.
     pub(crate) fn block(&self, name: &str) -> Vec<String> {
         let mut found: Vec<String> =
-            self.keys.iter().filter(|key| key.is_called(name)).map(Key::thumbprint).collect();
+            self.keys.iter().filter(|key| key.is_called(name)).map(|key| key.thumbprint()).collect();
         found.dedup();
         for key in &self.keys {
             if found.contains(&key.thumbprint()) {
@@ -122,18 +125,37 @@ impl KeySet {
     /// The JWK Set of the keys that may be used. It reads back as the same ones.
     pub(crate) fn to_jwks(&self) -> serde_json::Value {
         let usable = self.keys.iter().filter(|key| !key.is_blocked());
-        serde_json::json!({"keys": usable.map(Key::to_jwk).collect::<Vec<_>>()})
+        serde_json::json!({"keys": usable.map(|key| key.to_jwk()).collect::<Vec<_>>()})
+    }
+
+    /// Takes over the keys of an older set that are published again, so that they keep their standing.
+    pub(crate) fn keep(&mut self, older: &Self) {
+        for key in &mut self.keys {
+            if let Some(same) = older.keys.iter().find(|old| key.is_equal_to(old)) {
+                *key = same.clone();
+            }
+        }
+    }
+
+    /// What is in this set and was not [kept](Self::keep) in the newer one verifies nothing that comes later.
+    pub(crate) fn is_replaced_by(&self, newer: &Self) {
+        let kept = |key: &Arc<Key>| newer.keys.iter().any(|new| Arc::ptr_eq(key, new));
+        self.keys.iter().filter(|key| !kept(key)).for_each(|key| key.standing().withdraw());
     }
 
     pub(crate) fn shares_a_key_with(&self, other: &Self) -> bool {
         self.keys.iter().any(|ours| other.keys.iter().any(|theirs| ours.same_key(theirs)))
     }
 
-    /// Checks the signature with the keys that fit.
+    /// Checks the signature with the keys that fit, and returns the standing of the one that verified it.
     ///
     /// A `kid` names a key; it proves nothing. Where no key has a `kid` it is without effect, and where keys have
     /// one, a `kid` that none of them has is unknown.
-    pub(crate) fn verify(&self, token: &Compact<'_>, algorithm: Algorithm) -> Result<(), NotVerified> {
+    pub(crate) fn verify(
+        &self,
+        token: &Compact<'_>,
+        algorithm: Algorithm,
+    ) -> Result<Arc<Standing>, NotVerified> {
         let kid = token.header.kid.as_deref();
         let named = kid.is_some() && self.keys.iter().any(|key| key.kid.as_deref() == kid);
         let candidates = || {
@@ -144,7 +166,7 @@ impl KeySet {
                     Some(_) => key.kid.is_none(),
                     None => true,
                 })
-                .filter_map(|key| key.prepared_for(algorithm))
+                .filter_map(|key| Some((key, key.prepared_for(algorithm)?)))
         };
         let count = candidates().count();
         if count == 0 || count > MAX_CANDIDATES {
@@ -152,10 +174,9 @@ impl KeySet {
             return Err(NotVerified { fault: TokenError::UnknownKey, newer_keys_may_help });
         }
         let message = token.signing_input.as_bytes();
-        if candidates().any(|key| key.verify(message, &token.signature)) {
-            Ok(())
-        } else {
-            Err(NotVerified { fault: TokenError::Signature, newer_keys_may_help: !named })
-        }
+        let verified = candidates().find(|(_, prepared)| prepared.verify(message, &token.signature));
+        verified
+            .map(|(key, _)| key.standing().clone())
+            .ok_or(NotVerified { fault: TokenError::Signature, newer_keys_may_help: !named })
     }
 }

@@ -11,6 +11,7 @@ mod compact;
 mod json;
 mod jwk;
 mod keyset;
+mod standing;
 #[cfg(test)]
 mod vectors;
 
@@ -33,6 +34,7 @@ pub(crate) use compact::{Compact, HeaderAlgorithm};
 pub(crate) use json::Value;
 pub(crate) use jwk::Key;
 pub(crate) use keyset::{KeySet, NotVerified};
+pub(crate) use standing::Standing;
 
 /// Why a token is not acceptable.
 ///
@@ -157,6 +159,8 @@ pub(crate) enum Keys {
 pub(crate) struct SharedSecret {
     secret: Secret<Vec<u8>>,
     prepared: Vec<(HmacAlgorithm, backend::HmacKey)>,
+    /// Nobody can block or withdraw it.
+    standing: Arc<Standing>,
 }
 
 impl Keys {
@@ -213,17 +217,24 @@ impl Rules {
 
     fn check_time(&self, claims: &Claims<'_>, now: Timestamp) -> Result<Validity, TokenError> {
         let (exp, nbf, iat) = (claims.time("exp")?, claims.time("nbf")?, claims.time("iat")?);
-        if iat.is_some_and(|iat| now < iat.minus(self.leeway)) {
+        let expires_at = exp.ok_or(TokenError::Time)?;
+        let validity = Validity { expires_at, not_before: nbf, issued_at: iat };
+        self.check_validity(&validity, now)?;
+        Ok(validity)
+    }
+
+    /// Whether times that were read before hold now: the one comparison of a token's times with the clock.
+    pub(crate) fn check_validity(&self, validity: &Validity, now: Timestamp) -> Result<(), TokenError> {
+        if validity.issued_at.is_some_and(|iat| now < iat.minus(self.leeway)) {
             return Err(TokenError::Time);
         }
-        let expires_at = exp.ok_or(TokenError::Time)?;
-        if now >= expires_at.plus(self.leeway) {
+        if now >= validity.expires_at.plus(self.leeway) {
             return Err(TokenError::Expired);
         }
-        if nbf.is_some_and(|nbf| now < nbf.minus(self.leeway)) {
+        if validity.not_before.is_some_and(|nbf| now < nbf.minus(self.leeway)) {
             return Err(TokenError::NotYetValid);
         }
-        Ok(Validity { expires_at, not_before: nbf, issued_at: iat })
+        Ok(())
     }
 }
 
@@ -238,8 +249,8 @@ impl Accepted {
 }
 
 impl Keys {
-    /// The signature, with the keys of one issuer and nobody else's.
-    pub(crate) fn verify(&self, token: &Compact<'_>) -> Result<(), NotVerified> {
+    /// The signature, with the keys of one issuer and nobody else's: the standing of the key that verified it.
+    pub(crate) fn verify(&self, token: &Compact<'_>) -> Result<Arc<Standing>, NotVerified> {
         match (self, token.header.alg) {
             (Self::Public(set), HeaderAlgorithm::Signature(algorithm)) => set.verify(token, algorithm),
             (Self::Shared(secret), HeaderAlgorithm::Hmac(algorithm)) => secret.verify(token, algorithm),
@@ -252,7 +263,7 @@ impl SharedSecret {
     pub(crate) fn prepare(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Option<Self> {
         let prepare = |a: &HmacAlgorithm| Some((*a, backend::HmacKey::prepare(secret.expose(), *a)?));
         let prepared = algorithms.iter().map(prepare).collect::<Option<_>>()?;
-        Some(Self { secret: secret.clone(), prepared })
+        Some(Self { secret: secret.clone(), prepared, standing: Arc::default() })
     }
 
     /// Compares two settings, not a secret with what a client sent.
@@ -260,10 +271,10 @@ impl SharedSecret {
         self.secret.expose() == other.secret.expose()
     }
 
-    fn verify(&self, token: &Compact<'_>, algorithm: HmacAlgorithm) -> Result<(), NotVerified> {
+    fn verify(&self, token: &Compact<'_>, algorithm: HmacAlgorithm) -> Result<Arc<Standing>, NotVerified> {
         let key = self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
         if key.is_some_and(|key| key.verify(token.signing_input.as_bytes(), &token.signature)) {
-            Ok(())
+            Ok(self.standing.clone())
         } else {
             Err(NotVerified { fault: TokenError::Signature, newer_keys_may_help: false })
         }

@@ -10,7 +10,7 @@ pub(crate) mod snapshot;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jsonwebtoken::DecodingKey;
 
@@ -163,6 +163,14 @@ impl Keys {
 }
 
 impl KeySource {
+    /// Whether its keys may be used now. Starts the fetch that is due.
+    pub(crate) fn are_usable(&self, now: Instant) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Remote(remote) => remote.are_usable(now),
+        }
+    }
+
     /// Whether a token could be verified by both.
     pub(crate) fn shares_a_key_with(&self, other: &Self) -> bool {
         match (self, other) {

@@ -193,6 +193,12 @@ impl RemoteKeys {
         }))
     }
 
+    /// Whether the keys in use may be used now. Like [`keys`](Self::keys) it starts the fetch that is due.
+    pub(crate) fn are_usable(&self, now: Instant) -> bool {
+        let asks = |loaded: &Option<Arc<Loaded>>| loaded.as_ref().is_none_or(|l| now >= l.ask_again_at);
+        !asks(&self.0.loaded.load()) || matches!(self.keys(), Available::Ready(_))
+    }
+
     pub(crate) fn keys(&self) -> Available {
         let now = self.0.remote.clock.instant();
         let loaded = self.0.loaded.load();
@@ -451,12 +457,16 @@ impl Shared {
                 return Err(FetchError::new(FetchErrorKind::Status).after(retry_after(status, headers)));
             }
         }
-        let keys = KeySet::from_jwks(response.body(), self.remote.algorithms)
+        let mut keys = KeySet::from_jwks(response.body(), self.remote.algorithms)
             .map_err(|_| FetchError::new(FetchErrorKind::Document))?;
         // Also after a good set: an issuer that publishes nothing has a fault, and has not withdrawn everything.
         if keys.is_empty() {
             self.report_left_out(&keys);
             return Err(FetchError::new(FetchErrorKind::NoUsableKey));
+        }
+        // If another set comes into use before this one does, this one will not.
+        if let Some(loaded) = &*self.loaded.load() {
+            keys.keep(&loaded.keys);
         }
         let freshness = freshness(headers).unwrap_or_default();
         let source = Source { url, found_at, etag: headers.get(ETAG).cloned(), freshness };
@@ -547,6 +557,9 @@ impl Shared {
                 let ask_again_at = refresh.ask_again_at().unwrap_or(now);
                 let (keys, source) = (keys.clone(), source.clone());
                 *lock(&self.discovered) = Some((source.url.clone(), source.found_at));
+                if let Some(loaded) = &*self.loaded.load() {
+                    loaded.keys.is_replaced_by(&keys);
+                }
                 self.loaded.store(Some(Arc::new(Loaded { keys, source: Some(source), ask_again_at })));
                 lock(&self.history).last_success = Some(time_of_day);
                 self.keep(fetched);
@@ -589,7 +602,8 @@ struct InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.finish(self.number, self.since, Err(FetchError::new(FetchErrorKind::Runtime)));
+            let failed = Err(FetchError::new(FetchErrorKind::Runtime));
+            self.shared.finish(self.number, self.since, failed);
         }
     }
 }

@@ -107,7 +107,7 @@ impl<R: Clone> BearerAuthLayer<R> {
             assert!(server.has_issuer(name), "no issuer is called {name:?}");
             trusted.push(name.into());
         }
-        self.with(Policy::new(server.clone(), access.clone(), Trusted::Only(trusted)))
+        self.with(Policy::new(server.clone(), access.clone(), Trusted::Only(trusted.into())))
     }
 
     /// A layer whose refusals look like this. See [`Respond`](crate::Respond).

@@ -10,7 +10,7 @@ use crate::access::{Ask, MethodAccess};
 use crate::event::{Event, RejectionKind};
 use crate::identity::ServerIdentity;
 use crate::refusal::{Rejection, RequestHead, Respond};
-use crate::server::{Pending, ResourceServer, Stop, Trusted, Waited};
+use crate::server::{Pending, ResourceServer, Stop, Trusted, Verified, Waited};
 use crate::token::Token;
 
 /// What a layer asks for, shared by all its services.
@@ -96,12 +96,13 @@ impl Policy {
             return if rule.allows(token) { Decision::Pass } else { lacks_scope(token) };
         }
         match self.server.0.verify(raw, &self.trusted, waited) {
-            Ok(token) => {
+            Ok(Verified { token, cached }) => {
                 record(&token);
                 if !rule.allows(&token) {
                     return lacks_scope(&token);
                 }
-                self.server.0.identity.observers.tell(&Event::Accepted { issuer: token.issuer_name() });
+                let issuer = token.issuer_name();
+                self.server.0.identity.observers.tell(&Event::Accepted { issuer, cached });
                 request.extensions_mut().insert(token);
                 Decision::Pass
             }

@@ -54,6 +54,17 @@
 //! | [`MAX_RESPONSE_LENGTH`] | 262144 | bytes | 100 keys with certificates fit; counted while it streams in |
 //! | [`MAX_BEARER_FILE_LENGTH`] | 16384 | bytes | a token that is sent to us may be as long; the file is read at every fetch |
 //!
+//! # Verified tokens
+//!
+//! What was verified is remembered, and its signature not checked again, unless [`ResourceServerBuilder::without_cache`]
+//! says otherwise. Times, the standing of the key and the rule of the route are looked at on every request all the same.
+//!
+//! | constant | value | unit | why |
+//! |---|---|---|---|
+//! | [`MAX_CACHED_TOKENS`] | 10000 | tokens | more than send requests to one process within minutes; one that is pushed out costs one signature |
+//! | [`MAX_CACHE_BYTES`] | 16777216 | bytes | those tokens at a usual size, with their claims and the bookkeeping; tokens may be 16 KiB long |
+//! | [`MAX_CACHED_FOR`] | 300 | s | a client sends a token many times within minutes; what was verified long ago is verified again, and does not stay in memory |
+//!
 //! # Metadata
 //!
 //! | constant | value | unit | why |
@@ -104,6 +115,7 @@
 //! [`Keys::jwks_url`]: crate::Keys::jwks_url
 //! [`Profile`]: crate::Profile
 //! [`EmptyBody`]: crate::EmptyBody
+//! [`ResourceServerBuilder::without_cache`]: crate::ResourceServerBuilder::without_cache
 
 pub use crate::event::WARN_INTERVAL;
 pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_BEARER_FILE_LENGTH, MAX_RESPONSE_LENGTH};
@@ -115,4 +127,6 @@ pub use crate::keys::refresh::{
 };
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
 pub use crate::keys::snapshot::{MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, SNAPSHOT_INTERVAL};
-pub use crate::server::{DEFAULT_LEEWAY, MAX_LEEWAY, METADATA_MAX_AGE};
+pub use crate::server::{
+    DEFAULT_LEEWAY, MAX_CACHE_BYTES, MAX_CACHED_FOR, MAX_CACHED_TOKENS, MAX_LEEWAY, METADATA_MAX_AGE,
+};

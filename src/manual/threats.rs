@@ -41,7 +41,8 @@
 //! | a path that a proxy or pattern reads in another way than the router | there are no path patterns: the rule is on the route itself |
 //! | a handler that was left unprotected | [`Token`] as an argument answers 500 there; nobody else can make a `Token` |
 //! | a token exchanged between two layers | the inner layer takes over a verdict only for the very same token, server and issuer |
-//! | a verdict that outlives the token or the rule | nothing is cached: signature, time and rule are checked for each request |
+//! | a verdict that outlives the token, its key or the rule | a remembered verdict is about the very bytes of a token; its times, the standing of its key, and the rule are checked for each request. See [`without_cache`] |
+//! | tokens made up to push others out of the memory of verified ones | only what was verified comes in, within [`MAX_CACHED_TOKENS`] and [`MAX_CACHE_BYTES`]; places are chosen by a hash with a random seed |
 //! | tokens in logs | the header value is marked sensitive; no `Debug`, error or event of the crate holds token bytes |
 //!
 //! # Against the keys
@@ -83,6 +84,9 @@
 //! [`Token::claims`]: crate::Token::claims
 //! [`Issuer::snapshot`]: crate::Issuer::snapshot
 //! [`MAX_SNAPSHOT_AGE`]: super::defaults::MAX_SNAPSHOT_AGE
+//! [`without_cache`]: crate::ResourceServerBuilder::without_cache
+//! [`MAX_CACHED_TOKENS`]: super::defaults::MAX_CACHED_TOKENS
+//! [`MAX_CACHE_BYTES`]: super::defaults::MAX_CACHE_BYTES
 //! [`MISS_INTERVAL`]: super::defaults::MISS_INTERVAL
 //! [`MISS_BURST`]: super::defaults::MISS_BURST
 //! [`MAX_MISS_WAITERS`]: super::defaults::MAX_MISS_WAITERS

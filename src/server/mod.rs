@@ -1,6 +1,7 @@
 //! [`ResourceServer`]: our identifier and the issuers that we trust.
 
 mod issuer;
+mod cache;
 mod verify;
 mod metadata;
 mod health;
@@ -14,11 +15,13 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
+use self::cache::Cache;
+pub use self::cache::{MAX_CACHE_BYTES, MAX_CACHED_FOR, MAX_CACHED_TOKENS};
 pub use self::health::{Health, HealthService, IssuerHealth, KeyState};
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 use self::issuer::{Defaults, TrustedIssuer};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
-pub(crate) use self::verify::{Pending, Stop, Trusted, Waited};
+pub(crate) use self::verify::{Pending, Stop, Trusted, Verified, Waited};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Event, Observer, Observers, Warnings};
 use crate::fetch::Fetch;
@@ -59,6 +62,7 @@ pub struct ResourceServerBuilder {
     metadata: metadata::Members,
     serves_metadata: bool,
     observers: Vec<Box<dyn Observer>>,
+    caches: bool,
 }
 
 /// Keys of some issuers could not be had; requests with their tokens will be answered 503 until they can.
@@ -76,6 +80,8 @@ pub(crate) struct Inner {
     issuers: Vec<TrustedIssuer>,
     /// From an exact `iss` to its place in `issuers`.
     by_iss: HashMap<Box<str>, usize>,
+    /// Tokens that were verified before.
+    cache: Option<Cache>,
     /// The configured members of our metadata.
     metadata_members: metadata::Members,
     /// What the rules of our layers ask for. Locked when a layer is made and when metadata are served.
@@ -94,6 +100,7 @@ impl ResourceServer {
             metadata: metadata::Members::new(),
             serves_metadata: true,
             observers: Vec::new(),
+            caches: true,
         }
     }
 
@@ -121,8 +128,9 @@ impl ResourceServer {
             decided => decided,
         };
         match verified {
-            Ok(token) => {
-                self.0.identity.observers.tell(&Event::Accepted { issuer: token.issuer_name() });
+            Ok(Verified { token, cached }) => {
+                let issuer = token.issuer_name();
+                self.0.identity.observers.tell(&Event::Accepted { issuer, cached });
                 Ok(token)
             }
             Err(stop) => Err(stop.into_rejection().told(&self.0.identity, None)),
@@ -278,6 +286,18 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// Verifies each token anew, however often it is sent. By default a token that was verified is remembered for five
+    /// minutes at most, within [bounds](crate::manual::defaults#verified-tokens), and its signature is not checked again.
+    ///
+    /// # Security
+    /// A remembered token is refused as soon as a new one would be: its times, its key and the rule of the route are looked
+    /// at on every request. While it is remembered, it is in the memory of this process. It is wiped when it is forgotten;
+    /// a server that gets no more tokens keeps its last ones.
+    pub fn without_cache(mut self) -> Self {
+        self.caches = false;
+        self
+    }
+
     /// Tells this what happens. Called more than once, all are told, in this order.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Box::new(observer));
@@ -347,6 +367,7 @@ impl ResourceServerBuilder {
             identity,
             issuers,
             by_iss,
+            cache: self.caches.then(Cache::new),
             metadata_members: self.metadata,
             scopes: Mutex::default(),
         })))

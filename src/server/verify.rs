@@ -4,16 +4,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
+use super::cache::{MAX_CACHED_FOR, Verdict};
 use super::issuer::TrustedIssuer;
 use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
-use crate::jose::{Claims, Compact, HeaderAlgorithm, KeySet, Keys, TokenError, Validity};
+use crate::jose::{
+    Claims, Compact, HeaderAlgorithm, KeySet, Keys, MAX_TOKEN_LENGTH, Standing, TokenError, Validity,
+};
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Available, Began, Ended, Flight, Missed, RemoteKeys};
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
 use crate::token::{Proven, Token};
+
+/// A token that may be believed now.
+pub(crate) struct Verified {
+    pub(crate) token: Token,
+    /// Its signature was checked before, for an earlier request.
+    pub(crate) cached: bool,
+}
 
 /// Why there is no token (yet).
 pub(crate) enum Stop {
@@ -38,11 +48,11 @@ struct Waiting {
 }
 
 /// Which issuers may be considered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trusted {
     All,
     /// By name.
-    Only(Vec<Box<str>>),
+    Only(Arc<[Box<str>]>),
 }
 
 /// What was found good about a token.
@@ -50,6 +60,7 @@ struct Accepted {
     audience: Box<[Box<str>]>,
     identity: Proven,
     validity: Validity,
+    standing: Arc<Standing>,
 }
 
 /// Why one issuer did not accept a token.
@@ -76,7 +87,10 @@ impl Inner {
         raw: &str,
         trusted: &Trusted,
         waited: Option<&Waited>,
-    ) -> Result<Token, Stop> {
+    ) -> Result<Verified, Stop> {
+        if let Some(token) = self.recall(raw, trusted) {
+            return Ok(Verified { token, cached: true });
+        }
         let token = Compact::parse(raw)?;
         let claims = Claims::parse(&token.payload)?;
         if token.header.alg == HeaderAlgorithm::Unknown {
@@ -87,9 +101,9 @@ impl Inner {
         let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
         let (issuer, accepted) = accept(&candidates, &token, &claims, now, waited)
             .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
-        let Accepted { audience, identity, validity } = accepted;
+        let Accepted { audience, identity, validity, standing } = accepted;
         drop(claims);
-        Ok(Token::verified(
+        let token = Token::verified(
             self.identity.clone(),
             issuer.identity.clone(),
             raw,
@@ -97,7 +111,50 @@ impl Inner {
             audience,
             identity,
             validity,
-        ))
+        );
+        self.remember(&token, standing, trusted);
+        Ok(Verified { token, cached: false })
+    }
+
+    /// A verdict on this very token that still holds: because its times do, because its issuer's keys may be used, and
+    /// because the key that verified it has been neither withdrawn nor blocked. If one of these does not hold, it is
+    /// forgotten and everything is looked at anew: that gives the right answer, whatever it is.
+    fn recall(&self, raw: &str, trusted: &Trusted) -> Option<Token> {
+        let cache = self.cache.as_ref()?;
+        if raw.len() > MAX_TOKEN_LENGTH {
+            return None;
+        }
+        let verdict = cache.find(raw)?;
+        if !verdict.answers(trusted) {
+            return None;
+        }
+        let issuer = self.issuers.get(verdict.issuer)?;
+        let (now, instant) = (self.identity.clock.now().into(), self.identity.clock.instant());
+        let holds = instant < verdict.until
+            && issuer.rules.check_validity(verdict.token.validity(), now).is_ok()
+            && issuer.keys.are_usable(instant)
+            // Last, because asking for the keys may have let in a newer set.
+            && verdict.standing.is_good();
+        if !holds {
+            cache.forget(&verdict);
+            return None;
+        }
+        verdict.note_use();
+        Some(verdict.token.clone())
+    }
+
+    /// The key may have been withdrawn since it verified the token. Then its standing says so.
+    fn remember(&self, token: &Token, standing: Arc<Standing>, trusted: &Trusted) {
+        let Some(cache) = &self.cache else { return };
+        let ours = |issuer: &TrustedIssuer| Arc::ptr_eq(&issuer.identity, token.trusted_issuer());
+        let now = self.identity.clock.instant();
+        let (Some(issuer), Some(until)) =
+            (self.issuers.iter().position(ours), now.checked_add(MAX_CACHED_FOR))
+        else {
+            return;
+        };
+        let asked = token.trusted_issuer().iss.is_none().then(|| trusted.clone());
+        cache.insert(Verdict::new(token.clone(), issuer, standing, asked, until), now);
     }
 
     /// The one issuer that a token names or, for a token that names none, every unnamed one.
@@ -219,13 +276,13 @@ impl TrustedIssuer {
         now: Timestamp,
     ) -> Result<Accepted, Failure<'_>> {
         let validity = self.rules.check(token, claims, now)?;
-        self.check_signature(token)?;
+        let standing = self.check_signature(token)?;
         let identity = self.profile.identify(claims)?.into();
         let audience = claims.audience()?.into_iter().map(Into::into).collect();
-        Ok(Accepted { audience, identity, validity })
+        Ok(Accepted { audience, identity, validity, standing })
     }
 
-    fn check_signature(&self, token: &Compact<'_>) -> Result<(), Failure<'_>> {
+    fn check_signature(&self, token: &Compact<'_>) -> Result<Arc<Standing>, Failure<'_>> {
         let remote = match &self.keys {
             KeySource::Fixed(keys) => return keys.verify(token).map_err(|not| Failure::Fault(not.fault)),
             KeySource::Remote(remote) => remote,
@@ -241,6 +298,13 @@ impl TrustedIssuer {
             }
             Failure::Miss { remote, tried, fault: not.fault }
         })
+    }
+}
+
+impl Verdict {
+    /// Whether this is an answer to somebody who trusts these. A token that names its issuer has one, whoever asks.
+    fn answers(&self, trusted: &Trusted) -> bool {
+        trusted.includes(self.token.issuer_name()) && self.asked.as_ref().is_none_or(|asked| asked == trusted)
     }
 }
 

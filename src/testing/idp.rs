@@ -148,7 +148,7 @@ impl Idp {
             .build()
             .expect("a resource server");
         let token = match server.0.verify(&raw, &Trusted::All, None) {
-            Ok(token) => token,
+            Ok(verified) => verified.token,
             Err(stop) => panic!("the token would be refused: {}", stop.into_rejection()),
         };
         let mut value = HeaderValue::try_from(format!("Bearer {raw}")).expect("a token");

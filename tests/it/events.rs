@@ -29,6 +29,7 @@ impl Told {
         let told = self.0.clone();
         move |event: &Event<'_>| {
             let line = match *event {
+                Event::Accepted { issuer, cached: true, .. } => format!("accepted {issuer} again"),
                 Event::Accepted { issuer, .. } => format!("accepted {issuer}"),
                 Event::Refused { kind, token_error, issuer, .. } => {
                     format!("refused {} {:?} {issuer:?}", kind.name(), token_error.map(TokenError::name))
@@ -70,7 +71,7 @@ async fn an_observer_is_told_of_each_request_once() {
     assert_eq!(status(&app, bearer(&good.sign())).await, StatusCode::OK);
     assert_eq!(told.take(), ["waiting", "fetched ours 1 0 0ns", "waited 0ns", "accepted ours"]);
     assert_eq!(status(&app, bearer(&good.sign())).await, StatusCode::OK);
-    assert_eq!(told.take(), ["accepted ours"], "the inner layer takes the verdict over");
+    assert_eq!(told.take(), ["accepted ours again"], "the inner layer takes the verdict over");
 
     for (name, token, expected) in [
         (
@@ -165,7 +166,10 @@ async fn a_refusal_that_a_handler_makes_is_told_too() {
         ["accepted ours", "refused insufficient_scope None Some(\"ours\")"]
     );
     assert_eq!(ask("/claims", Some(&good)).await, StatusCode::UNAUTHORIZED);
-    assert_eq!(told.take(), ["accepted ours", "refused invalid_token Some(\"claim_type\") Some(\"ours\")"]);
+    assert_eq!(
+        told.take(),
+        ["accepted ours again", "refused invalid_token Some(\"claim_type\") Some(\"ours\")"]
+    );
     assert_eq!(ask("/optional", None).await, StatusCode::UNAUTHORIZED);
     assert_eq!(told.take(), ["refused no_credentials None None"]);
     assert_eq!(ask("/perhaps", None).await, StatusCode::OK);
@@ -311,8 +315,9 @@ fn metrics_count_what_happens() {
                 .build()
                 .unwrap();
             let app = app(&BearerAuthLayer::new(api));
-            for _ in 0..3 {
-                assert_eq!(status(&app, bearer(&idp.token(API).sign())).await, StatusCode::OK);
+            let again = idp.token(API).sign();
+            for token in [&idp.token(API).sign(), &again, &again] {
+                assert_eq!(status(&app, bearer(token)).await, StatusCode::OK);
             }
             let expired = idp.token(API).claim("exp", 1).sign();
             assert_eq!(status(&app, bearer(&expired)).await, StatusCode::UNAUTHORIZED);
@@ -336,6 +341,7 @@ fn metrics_count_what_happens() {
         seen,
         [
             "tower_bearer_accepted_total{issuer=ours} 3",
+            "tower_bearer_cache_hits_total{issuer=ours} 1",
             "tower_bearer_key_fetch_seconds{issuer=https://down.example} 1 times",
             "tower_bearer_key_fetch_seconds{issuer=ours} 1 times",
             "tower_bearer_key_fetches_total{issuer=https://down.example,outcome=status} 1",

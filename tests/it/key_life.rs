@@ -451,6 +451,14 @@ async fn a_blocked_key_never_verifies_again() {
         world.idp.rotate();
         world.api.verify(&token(&world.idp)).await.unwrap();
         assert_eq!(error(world.api.verify(&leaked).await), Some(TokenError::UnknownKey));
+        // Nor if it comes back after it was withdrawn.
+        let both = world.idp.jwks();
+        world.idp.retire();
+        world.api.refresh_now(ISSUER).await.unwrap();
+        world.idp.publish(both);
+        world.api.refresh_now(ISSUER).await.unwrap();
+        world.api.verify(&token(&world.idp)).await.unwrap();
+        assert_eq!(error(world.api.verify(&leaked).await), Some(TokenError::UnknownKey));
     }
 }
 

@@ -19,6 +19,7 @@ mod backend;
 mod bad_endpoints;
 #[cfg(feature = "reqwest")]
 mod chaos;
+mod cache;
 mod config;
 mod contract;
 mod events;

@@ -101,6 +101,9 @@ fn the_manual_gives_every_default_its_value() {
         ("FETCH_TIMEOUT", seconds(d::FETCH_TIMEOUT)),
         ("MAX_RESPONSE_LENGTH", count(d::MAX_RESPONSE_LENGTH)),
         ("MAX_BEARER_FILE_LENGTH", count(d::MAX_BEARER_FILE_LENGTH)),
+        ("MAX_CACHED_TOKENS", count(d::MAX_CACHED_TOKENS)),
+        ("MAX_CACHE_BYTES", count(d::MAX_CACHE_BYTES)),
+        ("MAX_CACHED_FOR", seconds(d::MAX_CACHED_FOR)),
         ("METADATA_MAX_AGE", d::METADATA_MAX_AGE),
         ("WARN_INTERVAL", seconds(d::WARN_INTERVAL)),
     ];

@@ -1,0 +1,295 @@
+//! [`Cache`]: tokens that were verified, for those who send them again.
+//!
+//! It remembers verdicts and decides nothing. Whether one still holds is asked on every hit (`Inner::recall`), and what a
+//! token may do is the layer's to say each time.
+//!
+//! It is a map of our own, because what matters here is that its bounds can be read off: a crate such as quick_cache
+//! bounds one weight, knows neither ages nor their end, and would bring unsafe code to where tokens are kept.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::mem::size_of;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use super::verify::Trusted;
+use crate::jose::Standing;
+use crate::token::Token;
+
+/// So many verified tokens are remembered by one server.
+pub const MAX_CACHED_TOKENS: usize = 10_000;
+
+/// So many bytes are used for them, their claims and our bookkeeping.
+pub const MAX_CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a verified token is remembered, and never past its end.
+pub const MAX_CACHED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// Those who look for a token wait for nobody but whoever stores one in the same shard.
+const SHARDS: usize = 16;
+const SHARD_TOKENS: usize = MAX_CACHED_TOKENS / SHARDS;
+const SHARD_BYTES: usize = MAX_CACHE_BYTES / SHARDS;
+
+/// What an entry takes besides its token: itself, its counters, and its places in a map and a queue that may be a little
+/// more than half empty.
+const BOOKKEEPING: usize =
+    size_of::<Verdict>() + 2 * size_of::<usize>() + 3 * (2 * size_of::<u64>() + size_of::<usize>());
+
+/// Bounded, forgetful, and of one server alone. Only tokens that were verified come in: whoever has none can neither fill
+/// it nor push anybody out.
+pub(super) struct Cache {
+    shards: [RwLock<Shard>; SHARDS],
+    /// Seeded at random, so that nobody can choose who shares a shard or a place in it.
+    hasher: RandomState,
+}
+
+/// That a token was good, and what this rests on.
+pub(super) struct Verdict {
+    pub(super) token: Token,
+    /// The place of its issuer among the server's.
+    pub(super) issuer: usize,
+    /// Of the key that has verified it.
+    pub(super) standing: Arc<Standing>,
+    /// Who was asked, if the token does not say whom to ask: then the answer is one to this question only.
+    pub(super) asked: Option<Trusted>,
+    /// It is forgotten then.
+    pub(super) until: Instant,
+    /// Somebody has sent it again since it was last considered for eviction.
+    used: AtomicBool,
+}
+
+/// `order` has each key of `by_hash` once; `bytes` is the sum of their sizes.
+#[derive(Default)]
+struct Shard {
+    /// Two tokens with the same hash push each other out. They are told apart by their text.
+    by_hash: HashMap<u64, Arc<Verdict>>,
+    order: VecDeque<u64>,
+    bytes: usize,
+}
+
+impl Cache {
+    pub(super) fn new() -> Self {
+        Self { shards: Default::default(), hasher: RandomState::new() }
+    }
+
+    /// What was found about this very text, byte for byte.
+    ///
+    /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the text: how
+    /// long it takes says nothing about a token that is stored.
+    pub(super) fn find(&self, raw: &str) -> Option<Arc<Verdict>> {
+        let hash = self.hasher.hash_one(raw);
+        let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
+        shard.find(hash, raw).cloned()
+    }
+
+    pub(super) fn insert(&self, verdict: Verdict, now: Instant) {
+        let hash = self.hasher.hash_one(verdict.token.raw());
+        let Some(shard) = self.shard(hash) else { return };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let evicted = shard.insert(hash, Arc::new(verdict), now);
+        drop(shard);
+        // Wiping them takes its time.
+        drop(evicted);
+    }
+
+    /// Forgets a verdict that does not hold any more, but not a newer one about the same token.
+    pub(super) fn forget(&self, verdict: &Arc<Verdict>) {
+        let hash = self.hasher.hash_one(verdict.token.raw());
+        let Some(shard) = self.shard(hash) else { return };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if shard.by_hash.get(&hash).is_some_and(|known| Arc::ptr_eq(known, verdict)) {
+            shard.remove(hash);
+        }
+    }
+
+    /// By bits that the map within makes little use of.
+    fn shard(&self, hash: u64) -> Option<&RwLock<Shard>> {
+        self.shards.get(usize::from(hash.to_be_bytes()[3]) % SHARDS)
+    }
+}
+
+impl Verdict {
+    pub(super) fn new(
+        token: Token,
+        issuer: usize,
+        standing: Arc<Standing>,
+        asked: Option<Trusted>,
+        until: Instant,
+    ) -> Self {
+        Self { token, issuer, standing, asked, until, used: AtomicBool::new(false) }
+    }
+
+    /// It has served again. Written once only, so that a token in constant use is read alone.
+    pub(super) fn note_use(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.token.size().saturating_add(BOOKKEEPING)
+    }
+}
+
+impl Shard {
+    fn find(&self, hash: u64, raw: &str) -> Option<&Arc<Verdict>> {
+        self.by_hash.get(&hash).filter(|verdict| verdict.token.is(raw))
+    }
+
+    /// Makes room and takes it in; returns what had to go.
+    fn insert(&mut self, hash: u64, verdict: Arc<Verdict>, now: Instant) -> Vec<Arc<Verdict>> {
+        let mut gone: Vec<_> = self.remove(hash).into_iter().collect();
+        while self.oldest().is_some_and(|oldest| oldest.until <= now) {
+            gone.extend(self.evict(now));
+        }
+        let Some(left) = SHARD_BYTES.checked_sub(verdict.size()) else { return gone };
+        while !self.order.is_empty() && (self.order.len() >= SHARD_TOKENS || self.bytes > left) {
+            gone.extend(self.evict(now));
+        }
+        self.bytes = self.bytes.saturating_add(verdict.size());
+        self.order.push_back(hash);
+        self.by_hash.insert(hash, verdict);
+        gone
+    }
+
+    /// The oldest goes, but one that was used since it was last here gets another turn: a run of tokens that come once
+    /// does not push out those that come all the time.
+    fn evict(&mut self, now: Instant) -> Option<Arc<Verdict>> {
+        for _ in 0..self.order.len() {
+            if !self.oldest().is_some_and(|v| now < v.until && v.used.swap(false, Ordering::Relaxed)) {
+                break;
+            }
+            self.order.rotate_left(1);
+        }
+        let oldest = self.order.front().copied()?;
+        self.remove(oldest)
+    }
+
+    fn oldest(&self) -> Option<&Verdict> {
+        self.order.front().and_then(|hash| self.by_hash.get(hash)).map(AsRef::as_ref)
+    }
+
+    fn remove(&mut self, hash: u64) -> Option<Arc<Verdict>> {
+        let verdict = self.by_hash.remove(&hash)?;
+        self.bytes = self.bytes.saturating_sub(verdict.size());
+        if let Some(place) = self.order.iter().position(|other| *other == hash) {
+            self.order.remove(place);
+        }
+        Some(verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Observers, Warnings};
+    use crate::identity::{IssuerIdentity, ServerIdentity};
+    use crate::jose::Validity;
+    use crate::profile::Identity;
+    use crate::scope::Scopes;
+    use crate::time::{SystemClock, Timestamp};
+
+    fn verdict(raw: &str, until: Instant) -> Arc<Verdict> {
+        let server = ServerIdentity {
+            identifier: "api".into(),
+            metadata_url: None,
+            clock: Arc::new(SystemClock),
+            observers: Observers::default(),
+            warnings: Warnings::new(until),
+        };
+        let issuer = IssuerIdentity {
+            name: "issuer".into(),
+            iss: None,
+            leeway: Duration::ZERO,
+            warnings: Warnings::new(Instant::now()),
+        };
+        let identity = Identity { client_id: None, subject: None, token_id: None, scopes: Scopes::default() };
+        let expires_at = Timestamp::from_seconds(0).unwrap();
+        let validity = Validity { expires_at, not_before: None, issued_at: None };
+        let (server, issuer) = (Arc::new(server), Arc::new(issuer));
+        let token =
+            Token::verified(server, issuer, raw, Vec::new(), Box::default(), identity.into(), validity);
+        Arc::new(Verdict::new(token, 0, Arc::default(), None, until))
+    }
+
+    fn check(shard: &Shard) {
+        assert!(shard.order.len() <= SHARD_TOKENS && shard.bytes <= SHARD_BYTES);
+        assert_eq!(shard.order.len(), shard.by_hash.len());
+        assert!(shard.order.iter().all(|hash| shard.by_hash.contains_key(hash)));
+        assert_eq!(shard.bytes, shard.by_hash.values().map(|verdict| verdict.size()).sum::<usize>());
+    }
+
+    #[test]
+    fn the_shards_share_the_bounds() {
+        assert_eq!(SHARDS * SHARD_TOKENS, MAX_CACHED_TOKENS);
+        assert_eq!(SHARDS * SHARD_BYTES, MAX_CACHE_BYTES);
+    }
+
+    #[test]
+    fn a_hash_alone_is_no_match() {
+        let now = Instant::now();
+        let mut shard = Shard::default();
+        shard.insert(7, verdict("one", now + MAX_CACHED_FOR), now);
+        assert!(shard.find(7, "one").is_some());
+        assert!(shard.find(7, "two").is_none());
+        assert_eq!(shard.insert(7, verdict("two", now + MAX_CACHED_FOR), now).len(), 1);
+        assert!(shard.find(7, "one").is_none());
+        assert!(shard.find(7, "two").is_some());
+        check(&shard);
+    }
+
+    #[test]
+    fn the_bounds_hold_whatever_happens() {
+        let start = Instant::now();
+        let (mut shard, mut random) = (Shard::default(), RandomState::new().hash_one(()));
+        println!("seed {random}");
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let mut fullest = (0, 0);
+        for step in 0..10_000_u64 {
+            // Many small ones, then few large ones.
+            let longest = if step < 5_000 { 10 } else { 16_000 };
+            let (hash, now) = (next(5_000), start + Duration::from_millis(step * 20));
+            match next(10) {
+                0 => drop(shard.remove(hash)),
+                1 => shard.by_hash.values().take(100).for_each(|verdict| verdict.note_use()),
+                _ => {
+                    let raw = "x".repeat(usize::try_from(next(longest)).unwrap());
+                    let gone = shard.insert(hash, verdict(&raw, now + MAX_CACHED_FOR), now);
+                    assert!(shard.find(hash, &raw).is_some());
+                    assert!(gone.iter().all(|old| old.size() > 0));
+                }
+            }
+            check(&shard);
+            fullest = (fullest.0.max(shard.order.len()), fullest.1.max(shard.bytes));
+        }
+        assert_eq!(fullest.0, SHARD_TOKENS);
+        assert!(fullest.1 > SHARD_BYTES - 20_000, "{fullest:?}");
+    }
+
+    #[test]
+    fn what_is_over_makes_room() {
+        let start = Instant::now();
+        let mut shard = Shard::default();
+        for hash in 0..100 {
+            shard.insert(hash, verdict("x", start + MAX_CACHED_FOR), start);
+        }
+        let gone = shard.insert(100, verdict("x", start + MAX_CACHED_FOR * 2), start + MAX_CACHED_FOR);
+        assert_eq!((gone.len(), shard.order.len()), (100, 1));
+        check(&shard);
+    }
+
+    #[test]
+    fn what_could_never_fit_stays_out() {
+        let now = Instant::now();
+        let mut shard = Shard::default();
+        shard.insert(1, verdict("one", now + MAX_CACHED_FOR), now);
+        shard.insert(2, verdict(&"x".repeat(SHARD_BYTES), now + MAX_CACHED_FOR), now);
+        assert!(shard.find(1, "one").is_some());
+        assert_eq!(shard.order.len(), 1);
+        check(&shard);
+    }
+}
