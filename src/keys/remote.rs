@@ -3,30 +3,31 @@
 //! A request that has its key never waits and takes no lock. A fetch runs in a task of its own, so that a client
 //! that disconnects does not end it for those who wait with it.
 
+mod load;
+mod report;
 mod restore;
+mod timer;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use http::header::ETAG;
-use http::{HeaderValue, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
+use self::load::{Fetched, Source};
+pub(crate) use self::report::Report;
+use self::timer::Timer;
 use super::absent::Absent;
-use super::caching::{freshness, retry_after};
-use super::discovery::discover;
-use super::refresh::{BACKOFF_MIN, FLIGHT_LIMIT, Freshness, Miss, Phase, Refresh, Roll, Supply};
+use super::refresh::{BACKOFF_MIN, Miss, Refresh, Roll, Supply};
 use super::snapshot::Snapshot;
 use crate::event::{Event, Observers};
 use crate::fetch::guard::KeyUrl;
-use crate::fetch::{Fetch, FetchError, FetchErrorKind, bounded};
-use crate::jose::{self, AlgorithmSet, KeySet};
+use crate::fetch::{Fetch, FetchError, FetchErrorKind};
+use crate::jose::{AlgorithmSet, KeySet};
 use crate::time::Clock;
 
 /// How long a request waits for a fetch because its key is unknown.
@@ -133,47 +134,11 @@ struct Loaded {
     ask_again_at: Instant,
 }
 
-/// The task that refreshes keys when it is time.
-struct Timer {
-    task: AbortHandle,
-    /// When it will look again.
-    due: Instant,
-}
-
 /// How fetches have ended, for people.
 #[derive(Default)]
 struct History {
     last_success: Option<SystemTime>,
     last_error: Option<(SystemTime, FetchErrorKind)>,
-}
-
-/// Where the keys of an issuer are in their life, for people.
-pub(crate) struct Report {
-    pub(crate) phase: Phase,
-    pub(crate) keys: usize,
-    pub(crate) left_out: Vec<(usize, &'static str)>,
-    pub(crate) last_success: Option<SystemTime>,
-    pub(crate) last_error: Option<(SystemTime, FetchErrorKind)>,
-    pub(crate) stale_for: Option<Duration>,
-    pub(crate) next_refresh: Option<Duration>,
-}
-
-/// Which version of which document a set was read from.
-#[derive(Clone)]
-struct Source {
-    url: KeyUrl,
-    /// When discovery named the URL.
-    found_at: Instant,
-    etag: Option<HeaderValue>,
-    /// What was said of it when it was read.
-    freshness: Freshness,
-}
-
-/// What a fetch has brought.
-struct Fetched {
-    keys: Arc<KeySet>,
-    source: Source,
-    freshness: Freshness,
 }
 
 impl RemoteKeys {
@@ -303,35 +268,6 @@ impl RemoteKeys {
         any
     }
 
-    pub(crate) fn report(&self) -> Report {
-        let now = self.0.remote.clock.instant();
-        if lock(&self.0.refresh).flight_number() > 0 {
-            self.0.keep_time();
-        }
-        let refresh = lock(&self.0.refresh);
-        let phase = refresh.phase(now);
-        let wake_at = refresh.wake_at(now);
-        let in_flight = refresh.flight().is_some();
-        drop(refresh);
-        let loaded =
-            self.0.loaded.load_full().filter(|_| matches!(phase, Phase::Fresh | Phase::Stale { .. }));
-        let keys = loaded.map(|loaded| jose::Keys::Public(loaded.keys.clone()));
-        let History { last_success, last_error } = *lock(&self.0.history);
-        Report {
-            phase,
-            keys: keys.as_ref().map_or(0, jose::Keys::usable),
-            left_out: keys.as_ref().map(jose::Keys::left_out).unwrap_or_default(),
-            last_success,
-            last_error,
-            stale_for: match phase {
-                Phase::Stale { until } => Some(until.saturating_duration_since(now)),
-                _ => None,
-            },
-            next_refresh: wake_at
-                .map(|at| if in_flight { Duration::ZERO } else { at.saturating_duration_since(now) }),
-        }
-    }
-
     /// Whether the last fetch failed.
     pub(crate) fn is_troubled(&self) -> bool {
         lock(&self.0.refresh).is_troubled()
@@ -390,122 +326,6 @@ impl Shared {
                 guard.shared.tell_restored(&restored);
             }
         });
-    }
-
-    /// Starts the timer, if none runs: from the first fetch on, keys are refreshed whether requests come or not. One that
-    /// is long overdue lives in a runtime that nobody drives.
-    fn keep_time(self: &Arc<Self>) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let now = self.remote.clock.instant();
-        let mut timer = lock(&self.timer);
-        let runs = |timer: &Timer| {
-            !timer.task.is_finished() && now.saturating_duration_since(timer.due) < FLIGHT_LIMIT
-        };
-        if timer.as_ref().is_some_and(runs) {
-            return;
-        }
-        let task = runtime.spawn(keep_time(Arc::downgrade(self), self.end.subscribe())).abort_handle();
-        if let Some(Timer { task: lost, .. }) = timer.replace(Timer { task, due: now }) {
-            lost.abort();
-        }
-    }
-
-    /// Starts what is due, and says when something will be: never, before the first fetch.
-    fn on_time(self: &Arc<Self>) -> Option<Instant> {
-        let now = self.remote.clock.instant();
-        let mut refresh = lock(&self.refresh);
-        // The first fetch belongs to a request.
-        let due = refresh.wake_at(now).is_some() && refresh.tick(now);
-        if due {
-            self.publish(&refresh);
-        }
-        let number = refresh.flight();
-        let wake_at = refresh.wake_at(now);
-        drop(refresh);
-        if let Some(timer) = &mut *lock(&self.timer) {
-            timer.due = wake_at.unwrap_or(now);
-        }
-        if due {
-            self.start(number, false);
-        }
-        wake_at
-    }
-
-    async fn load(&self, whole: bool) -> Result<Fetched, FetchError> {
-        let (url, found_at) = self.place().await?;
-        let request = url.request("application/jwk-set+json, application/json");
-        let ours = self.loaded.load_full().filter(|_| !whole).and_then(|loaded| {
-            let source = loaded.source.clone().filter(|source| source.url == url)?;
-            Some((loaded.keys.clone(), source))
-        });
-        let request = match ours.as_ref().and_then(|(_, source)| source.etag.clone()) {
-            Some(etag) => request.if_none_match(etag),
-            None => request,
-        };
-        let asked_for_changes = request.etag().is_some();
-        let response = bounded(&*self.remote.fetch, request).await?;
-        let headers = response.headers();
-        match (response.status(), ours) {
-            (StatusCode::OK, _) => {}
-            // RFC 9110 §15.4.5: ours is the current one. What the new answer does not say stays (RFC 9111 §4.3.4).
-            (StatusCode::NOT_MODIFIED, Some((keys, ours))) if asked_for_changes => {
-                let freshness = freshness(headers).unwrap_or(ours.freshness);
-                let etag = headers.get(ETAG).cloned().or(ours.etag);
-                return Ok(Fetched { keys, source: Source { url, found_at, etag, freshness }, freshness });
-            }
-            (status, _) => {
-                return Err(FetchError::new(FetchErrorKind::Status).after(retry_after(status, headers)));
-            }
-        }
-        let mut keys = KeySet::from_jwks(response.body(), self.remote.algorithms)
-            .map_err(|_| FetchError::new(FetchErrorKind::Document))?;
-        // Also after a good set: an issuer that publishes nothing has a fault, and has not withdrawn everything.
-        if keys.is_empty() {
-            self.report_left_out(&keys);
-            return Err(FetchError::new(FetchErrorKind::NoUsableKey));
-        }
-        // If another set comes into use before this one does, this one will not.
-        if let Some(loaded) = &*self.loaded.load() {
-            keys.keep(&loaded.keys);
-        }
-        let freshness = freshness(headers).unwrap_or_default();
-        let source = Source { url, found_at, etag: headers.get(ETAG).cloned(), freshness };
-        Ok(Fetched { keys: Arc::new(keys), source, freshness })
-    }
-
-    /// Where the set is, and since when that is known.
-    async fn place(&self) -> Result<(KeyUrl, Instant), FetchError> {
-        let now = self.remote.clock.instant();
-        let issuer = match &self.remote.place {
-            Place::Fixed(url) => return Ok((url.clone(), now)),
-            Place::Discovered { issuer } => issuer,
-        };
-        if let Some((url, at)) = &*lock(&self.discovered)
-            && now.saturating_duration_since(*at) < REDISCOVER_AFTER
-        {
-            return Ok((url.clone(), *at));
-        }
-        Ok((discover(&*self.remote.fetch, issuer, self.remote.allow_http).await?, now))
-    }
-
-    /// Says which published keys are not used and why, when that has changed.
-    fn report_left_out(&self, keys: &KeySet) {
-        let left_out = keys.left_out();
-        let some: Vec<_> =
-            left_out.iter().take(5).map(|key| format!("key {}: {}", key.index, key.reason)).collect();
-        let report = format!("{} left out; {}", keys.left_out_count(), some.join("; "));
-        let changed = {
-            let mut last = lock(&self.last_report);
-            let changed = *last != report;
-            last.clone_from(&report);
-            changed
-        };
-        if changed && !left_out.is_empty() {
-            tracing::warn!(
-                target: "tower_bearer::keys",
-                issuer = &*self.remote.label, "{report}"
-            );
-        }
     }
 
     /// The fetch that began at `since` has ended.
@@ -604,37 +424,6 @@ impl Drop for InFlight {
         if !self.ended {
             let failed = Err(FetchError::new(FetchErrorKind::Runtime));
             self.shared.finish(self.number, self.since, failed);
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Some(timer) = &*lock(&self.timer) {
-            timer.task.abort();
-        }
-    }
-}
-
-/// Refreshes keys when it is time, until nobody uses them any more. It holds them only while it is awake.
-async fn keep_time(shared: Weak<Shared>, mut ended: watch::Receiver<Ended>) {
-    loop {
-        // Whatever a clock's sleep does, others have their turn.
-        tokio::task::yield_now().await;
-        let Some(alive) = shared.upgrade() else { return };
-        let clock = alive.remote.clock.clone();
-        let wake_at = alive.on_time();
-        drop(alive);
-        let sleep = async {
-            match wake_at {
-                Some(at) => clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = sleep => {}
-            // Somebody's fetch has changed what there is to wait for.
-            changed = ended.changed() => if changed.is_err() { return },
         }
     }
 }
