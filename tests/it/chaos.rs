@@ -305,7 +305,13 @@ impl Driver {
 
     fn change_the_issuer(&mut self) {
         let faulty = self.issuer.fault() != Fault::Nothing;
-        match self.dice.below(if faulty { 5 } else { 7 }) {
+        let odds = match self.issuer.fault() {
+            Fault::Nothing => 7,
+            // Long enough for it to be given up, for another fetch, and for other keys.
+            Fault::HangOne => 20,
+            _ => 5,
+        };
+        match self.dice.below(odds) {
             0 if faulty => {
                 self.issuer.set_fault(Fault::Nothing);
                 self.long_outage = false;
