@@ -44,8 +44,8 @@
 //! **What if clocks differ?** 60 seconds of tolerance ([`DEFAULT_LEEWAY`]) for `exp`, `nbf` and `iat`; [`Issuer::leeway`] changes
 //! it, up to 300. More than that is a clock to be set.
 //!
-//! **Why is there no cache of verified tokens?** A verdict that is kept can outlive the token, the key or the rule. A
-//! signature costs little; measure before you miss it (`cargo bench`).
+//! **Does the cache of verified tokens keep a verdict too long?** No. Only the signature is remembered. The times, the key (not
+//! withdrawn, not blocked, not too old) and the rule of the route are looked at for each request.
 //!
 //! **What happens when the issuer is down at our start?** [`build`] does no network I/O, so the process starts. Requests wait
 //! for the keys, up to [`COLD_WAIT`], and are then answered 503 with `Retry-After`. When the issuer is back, so are we. No
