@@ -112,8 +112,9 @@ const V6: &[(Ipv6Addr, u32, Reach)] = &[
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, Reach::Inside),
     // 6to4 (RFC 3056): without its relays (RFC 7526) it leads no further than a tunnel of one's own.
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, Reach::Inside),
-    // Credentials of instances and pods: AWS (254 and 23), Google Cloud, Scaleway.
+    // Credentials of instances and pods: AWS (254 and 23), Oracle, Google Cloud, Scaleway.
     (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32, Reach::Never),
+    (Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe), 128, Reach::Never),
     (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128, Reach::Never),
     (Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42), 128, Reach::Never),
     // Link-local (RFC 4291 §2.5.6).

@@ -76,7 +76,9 @@ impl Fetch for ReqwestFetch {
             if let Some(etag) = request.etag() {
                 get = get.header(IF_NONE_MATCH, etag);
             }
-            if let Some(bearer) = bearers.iter().find(|bearer| bearer.is_for(&url)) {
+            // To where we were told to go, and not where somebody's document sends us.
+            let bearer = bearers.iter().find(|bearer| !request.is_supplied() && bearer.is_for(&url));
+            if let Some(bearer) = bearer {
                 get = get.header(AUTHORIZATION, bearer.authorization().await?);
             }
             let mut response = get.send().await.map_err(failed)?;

@@ -128,12 +128,13 @@ impl KeySet {
         serde_json::json!({"keys": usable.map(|key| key.to_jwk()).collect::<Vec<_>>()})
     }
 
-    /// Takes over the keys of an older set that are published again, so that they keep their standing.
+    /// Takes over the keys of an older set that is the same, so that they keep their standing. With another set around it a
+    /// key may not verify what it verified before: whom a token means depends on them all.
     pub(crate) fn keep(&mut self, older: &Self) {
-        for key in &mut self.keys {
-            if let Some(same) = older.keys.iter().find(|old| key.is_equal_to(old)) {
-                *key = same.clone();
-            }
+        let same = self.keys.len() == older.keys.len()
+            && self.keys.iter().zip(&older.keys).all(|(ours, theirs)| ours.is_equal_to(theirs));
+        if same {
+            self.keys.clone_from(&older.keys);
         }
     }
 

@@ -42,6 +42,9 @@ pub const MAX_MISS_WAITERS: usize = 256;
 /// The place of a key set is looked up again after this time, and after every failed fetch.
 pub const REDISCOVER_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How often somebody who demands keys lets others' fetches go first.
+const DEMANDS: usize = 5;
+
 /// One issuer's keys, fetched when they are first needed.
 #[derive(Clone)]
 pub(crate) struct RemoteKeys(Arc<Shared>);
@@ -240,32 +243,34 @@ impl RemoteKeys {
         if let Some(flight) = under_way {
             flight.ended().await;
         }
-        let flight = {
-            let mut refresh = lock(&self.0.refresh);
-            let start = refresh.demand(self.0.remote.clock.instant());
-            let flight = self.0.flight(COLD_WAIT, Began::Here, None);
-            let number = refresh.flight();
-            drop(refresh);
-            if start {
-                self.0.start(number, true);
+        // Another may begin meanwhile; what it brings is not what was asked for.
+        for _ in 0..DEMANDS {
+            let (started, flight) = {
+                let mut refresh = lock(&self.0.refresh);
+                let started = refresh.demand(self.0.remote.clock.instant());
+                let flight = self.0.flight(COLD_WAIT, Began::Here, None);
+                let number = refresh.flight();
+                drop(refresh);
+                if started {
+                    self.0.start(number, true);
+                }
+                (started, flight)
+            };
+            let ended = flight.ended().await;
+            if started || ended == Ended::TookTooLong {
+                return ended;
             }
-            flight
-        };
-        flight.ended().await
+        }
+        Ended::TookTooLong
     }
 
     /// Never uses the keys of this name again. Says whether there are any now.
     pub(crate) fn block(&self, name: &str) -> bool {
         let mut blocked = lock(&self.0.blocked);
-        let found = self.0.loaded.load().as_ref().map(|loaded| loaded.keys.block(name)).unwrap_or_default();
-        let any = !found.is_empty();
-        // By their thumbprints too: the same key must not come back under another name.
-        for name in found.into_iter().chain([name.to_owned()]) {
-            if !blocked.contains(&name) {
-                blocked.push(name);
-            }
+        if !blocked.iter().any(|known| known == name) {
+            blocked.push(name.to_owned());
         }
-        any
+        self.0.loaded.load().as_ref().is_some_and(|loaded| block_in(&loaded.keys, &mut blocked))
     }
 
     /// Whether the last fetch failed.
@@ -332,7 +337,7 @@ impl Shared {
     fn finish(&self, number: Option<u64>, since: Instant, result: Result<Fetched, FetchError>) {
         let now = self.remote.clock.instant();
         let took = now.saturating_duration_since(since);
-        let result = match self.take_over(number, now, &result) {
+        let result = match self.take_over(number, now, self.remote.clock.now(), &result) {
             true => result,
             // It was given up, and another one may be under way: an older answer must not replace a newer one.
             false => Err(FetchError::new(FetchErrorKind::Runtime)),
@@ -360,19 +365,22 @@ impl Shared {
     }
 
     /// Makes the keys those in use, or counts a failure; lets those go on who wait. Says whether the result counts.
-    fn take_over(&self, number: Option<u64>, now: Instant, result: &Result<Fetched, FetchError>) -> bool {
+    fn take_over(
+        &self,
+        number: Option<u64>,
+        now: Instant,
+        time_of_day: SystemTime,
+        result: &Result<Fetched, FetchError>,
+    ) -> bool {
         // Held until the keys are in use: whoever blocks one finds it in the old set or in the new one.
-        let blocked = lock(&self.blocked);
+        let mut blocked = lock(&self.blocked);
         let mut refresh = lock(&self.refresh);
         if refresh.flight() != number {
             return false;
         }
-        let time_of_day = self.remote.clock.now();
         let end = match result {
             Ok(fetched @ Fetched { keys, source, freshness }) => {
-                for name in &*blocked {
-                    keys.block(name);
-                }
+                block_in(keys, &mut blocked);
                 refresh.succeeded(now, *freshness, roll());
                 let ask_again_at = refresh.ask_again_at().unwrap_or(now);
                 let (keys, source) = (keys.clone(), source.clone());
@@ -382,7 +390,7 @@ impl Shared {
                 }
                 self.loaded.store(Some(Arc::new(Loaded { keys, source: Some(source), ask_again_at })));
                 lock(&self.history).last_success = Some(time_of_day);
-                self.keep(fetched);
+                self.keep(fetched, time_of_day);
                 Ended::Loaded
             }
             Err(error) => {
@@ -426,6 +434,19 @@ impl Drop for InFlight {
             self.shared.finish(self.number, self.since, failed);
         }
     }
+}
+
+/// Blocks the keys of these names, and remembers their thumbprints: the same key must not come back under another name.
+/// Says whether there are any.
+fn block_in(keys: &KeySet, names: &mut Vec<String>) -> bool {
+    let found: Vec<_> = names.iter().flat_map(|name| keys.block(name)).collect();
+    let any = !found.is_empty();
+    for thumbprint in found {
+        if !names.contains(&thumbprint) {
+            names.push(thumbprint);
+        }
+    }
+    any
 }
 
 /// From the operating system, by way of the standard library's hash seeds.

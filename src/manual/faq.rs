@@ -63,7 +63,7 @@
 //! use tower_bearer::{Issuer, ReqwestFetch};
 //!
 //! let ca = std::fs::read("ca.pem")?;
-//! let issuer = Issuer::new("https://id.internal.example").fetch(ReqwestFetch::with_ca_pem(&ca)?);
+//! let issuer = Issuer::new("https://id.internal.example").fetch(ReqwestFetch::builder().ca_pem(ca).build()?);
 //! # let _ = issuer;
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -153,7 +153,16 @@ impl Inner {
         else {
             return;
         };
-        let asked = token.trusted_issuer().iss.is_none().then(|| trusted.clone());
+        let unnamed = token.trusted_issuer().iss.is_none();
+        // Which of them a token belongs to is what their keys say, and those may change.
+        let rivals = self
+            .issuers
+            .iter()
+            .filter(|issuer| issuer.identity.iss.is_none() && matches!(issuer.keys, KeySource::Remote(_)));
+        if unnamed && rivals.count() > 1 {
+            return;
+        }
+        let asked = unnamed.then(|| trusted.clone());
         cache.insert(Verdict::new(token.clone(), issuer, standing, asked, until), now);
     }
 

@@ -598,3 +598,46 @@ fn a_timer_that_nobody_drives_is_replaced() {
     });
     drop(idle);
 }
+
+/// A key that was blocked before it was ever seen does not come back under another name either.
+#[tokio::test]
+async fn a_key_blocked_in_advance_does_not_come_back_under_another_name() {
+    let world = World::new();
+    let jwks: serde_json::Value = serde_json::from_str(&world.idp.jwks()).unwrap();
+    let mut other = jwks["keys"][0].clone();
+    other["kid"] = "another name".into();
+    let renamed = world.token().expires_in(seconds(100_000)).header("kid", "another name").sign();
+    let renamed_set = serde_json::json!({"keys": [other]}).to_string();
+
+    world.idp.publish(renamed_set.clone());
+    world.api.verify(&renamed).await.expect("the same, without the block");
+
+    let api =
+        ResourceServer::builder(API).issuer(world.idp.issuer()).clock(world.clock.clone()).build().unwrap();
+    assert_eq!(api.block_key(ISSUER, jwks["keys"][0]["kid"].as_str().unwrap()), Ok(false));
+    world.idp.publish_own();
+    assert_eq!(error(api.verify(&token(&world.idp)).await), Some(TokenError::UnknownKey));
+    world.idp.publish(renamed_set);
+    api.refresh_now(ISSUER).await.unwrap();
+    assert_eq!(error(api.verify(&renamed).await), Some(TokenError::UnknownKey));
+}
+
+/// Whom a token means depends on the whole set: a verdict is remembered for that set only.
+#[tokio::test]
+async fn a_verdict_is_forgotten_with_the_set_that_it_rests_on() {
+    let world = World::new();
+    let mut jwks: serde_json::Value = serde_json::from_str(&world.idp.jwks()).unwrap();
+    jwks["keys"][0].as_object_mut().unwrap().remove("kid");
+    world.idp.publish(jwks.to_string());
+    let named = world.token().header("kid", "x").sign();
+    world.api.verify(&named).await.unwrap();
+    world.api.verify(&named).await.unwrap();
+    // Now a key is called so, and it is another one.
+    let other = Idp::new(ISSUER);
+    let mut key: serde_json::Value = serde_json::from_str(&other.jwks()).unwrap();
+    key["keys"][0]["kid"] = "x".into();
+    jwks["keys"].as_array_mut().unwrap().push(key["keys"][0].clone());
+    world.idp.publish(jwks.to_string());
+    world.api.refresh_now(ISSUER).await.unwrap();
+    assert_eq!(error(world.api.verify(&named).await), Some(TokenError::Signature));
+}

@@ -1,5 +1,9 @@
 //! Everything through the public API: real tokens, real services, real sockets where a socket matters.
 
+#![cfg_attr(
+    not(feature = "reqwest"),
+    allow(unused_imports, reason = "what fetches over sockets is not compiled")
+)]
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,

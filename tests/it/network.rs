@@ -105,11 +105,20 @@ async fn a_bearer_file_goes_to_its_origin_and_to_no_other() {
         assert!(api.verify(&idp.token(API).sign()).await.is_ok());
         let mut expected = vec![sent(DISCOVERY, Some("first.token-1~+/=="))];
         if Arc::ptr_eq(&keeper.seen, &site.seen) {
+            // On the issuer's own host: nobody else has named it.
             expected.push(sent("/jwks", Some("first.token-1~+/==")));
         }
         assert_eq!(site.seen(), expected);
     }
     assert_eq!(other.seen(), [sent("/jwks", None)]);
+
+    // Nor where another issuer's document sends us, though it is the right origin.
+    let fetch = builder().bearer_file(&site.url, &path).build().unwrap();
+    let request = || FetchRequest::new(format!("{}/jwks", site.url), "application/json");
+    fetch.fetch(request()).await.unwrap();
+    assert_eq!(site.seen(), [sent("/jwks", Some("first.token-1~+/=="))]);
+    fetch.fetch(request().supplied()).await.unwrap();
+    assert_eq!(site.seen(), [sent("/jwks", None)]);
 
     // The same host under another name and the same name on another port are other origins.
     let fetch = builder().bearer_file(&site.url, &path).build().unwrap();

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use super::{Fetched, Loaded, RemoteKeys, Shared, lock};
+use super::{Fetched, Loaded, RemoteKeys, Shared, block_in, lock};
 use crate::event::Event;
 use crate::fetch::FETCH_TIMEOUT;
 use crate::keys::snapshot::{Good, Restored, Snapshot};
@@ -32,10 +32,8 @@ impl Shared {
 
     fn take_restored(&self, restored: &Restored, now: Instant) -> bool {
         // Held until the keys are in use: whoever blocks one finds it in them.
-        let blocked = lock(&self.blocked);
-        for name in &*blocked {
-            restored.keys.block(name);
-        }
+        let mut blocked = lock(&self.blocked);
+        block_in(&restored.keys, &mut blocked);
         let mut refresh = lock(&self.refresh);
         let taken = refresh.restored(now, restored.usable_for);
         if taken {
@@ -57,13 +55,13 @@ impl Shared {
     }
 
     /// Has a set written that is in use from now on.
-    pub(super) fn keep(&self, fetched: &Fetched) {
+    pub(super) fn keep(&self, fetched: &Fetched, at: SystemTime) {
         if let Some(snapshot) = &self.remote.snapshot {
             snapshot.keep(Good {
                 keys: fetched.keys.clone(),
                 url: fetched.source.url.clone(),
                 stale_for: fetched.freshness.stale_for,
-                at: self.remote.clock.now(),
+                at,
             });
         }
     }

@@ -132,8 +132,14 @@ impl Snapshot {
     pub(super) async fn restore(self: &Arc<Self>) -> Option<Restored> {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let _turn = Turn::take(&this)?;
-            Some(this.read())
+            let turn = Turn::take(&this)?;
+            let read = this.read();
+            drop(turn);
+            // A set may have come in meanwhile, whose writer has gone.
+            if lock(&this.work).next.is_some() {
+                tokio::runtime::Handle::current().spawn(this.clone().write_what_is_there());
+            }
+            Some(read)
         });
         let read = read.await.ok()??;
         self.say(read.as_ref().err().map(|why| format!("the snapshot of keys is not used: {why}")));
