@@ -47,3 +47,25 @@ fn flood() {
     assert!(said.starts_with("500 first requests at once: 500 answered 200, 0 others"), "{said}");
     assert!(said.ends_with("every bound held\n"), "{said}");
 }
+
+#[test]
+fn hostile() {
+    let Some(mut program) = example("hostile") else { return };
+    let output = program.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let [good, lax] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert_eq!(good, "as it should be: every hostile token is refused");
+    assert!(lax.starts_with("with any audience: accepted are ") && lax.contains("aud-other"), "{lax}");
+}
+
+#[test]
+#[cfg(feature = "rustls")]
+fn network() {
+    prints(
+        "network",
+        "its authority and our token: yes\n\
+         its authority alone: no\n\
+         the platform's authorities: no\n",
+    );
+}
