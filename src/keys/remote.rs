@@ -230,9 +230,7 @@ impl RemoteKeys {
             Miss::Unavailable(pause) => Missed::Unavailable(pause),
         }
     }
-}
 
-impl RemoteKeys {
     /// Fetches now, whatever the schedule.
     pub(crate) async fn demand(&self) -> Ended {
         // One that is under way may have begun before the issuer did what we are to see.
