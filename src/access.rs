@@ -1,21 +1,26 @@
 //! [`Rule`] and [`MethodAccess`]: what a route or a method asks of a token. Evaluated on every request, never cached.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use crate::scope::Scope;
 use crate::token::Token;
 
-/// A requirement on a verified token: scopes, combined with [`all_of`] and [`any_of`].
+/// A requirement on a verified token: scopes, combined with [`all_of`] and [`any_of`], and what else is to be asked of it.
 ///
 /// ```
-/// use tower_bearer::{all_of, any_of};
+/// use tower_bearer::{Rule, all_of, any_of};
 ///
 /// // orders:read, and one of the two others.
 /// let rule = all_of([any_of(["reports", "admin"]), all_of(["orders:read"])]);
-/// # let _ = rule;
+/// // A scope, and one of two clients of one issuer.
+/// let back_office = all_of(["orders:write"]).and(Rule::issuers(["shop"])).and(Rule::clients(["robot", "printer"]));
+/// # let _ = (rule, back_office);
 /// ```
+///
+/// A token that does not meet it is answered 403 with `insufficient_scope`, the one error that RFC 6750 §3.1 has for it,
+/// and with the scopes that would do, if it asks for any.
 #[derive(Clone)]
 pub struct Rule(Node);
 
@@ -24,7 +29,13 @@ enum Node {
     Scope(Scope),
     All(Vec<Rule>),
     Any(Vec<Rule>),
+    Issuers(Arc<[Box<str>]>),
+    Clients(Arc<HashSet<Box<str>>>),
+    Claim(Arc<str>, Arc<str>),
+    Check(Check),
 }
+
+type Check = Arc<dyn Fn(&Token) -> bool + Send + Sync>;
 
 /// A token that meets all of these. Of nothing: every valid token.
 ///
@@ -66,6 +77,76 @@ impl Rule {
         Self(Node::All(Vec::new()))
     }
 
+    /// A token of one of these issuers, by their names in the configuration. A layer that should not even look at the
+    /// tokens of others says [`BearerAuthLayer::issuers`](crate::BearerAuthLayer::issuers).
+    ///
+    /// # Panics
+    /// If there is none. A layer panics when it is made, if its server has no issuer of such a name.
+    #[must_use]
+    #[track_caller]
+    pub fn issuers<I: IntoIterator<Item: AsRef<str>>>(names: I) -> Self {
+        let names: Vec<Box<str>> = names.into_iter().map(|name| name.as_ref().into()).collect();
+        assert!(!names.is_empty(), "Rule::issuers needs at least one name");
+        Self(Node::Issuers(names.into()))
+    }
+
+    /// A token of one of these clients: its [`client_id`](Token::client_id) is one of them.
+    ///
+    /// # Security
+    /// Each issuer names its clients as it likes. With more than one issuer, say of which:
+    /// `Rule::issuers(["shop"]).and(Rule::clients(["robot"]))`.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn clients<I: IntoIterator<Item: AsRef<str>>>(ids: I) -> Self {
+        let ids: HashSet<Box<str>> = ids.into_iter().map(|id| id.as_ref().into()).collect();
+        assert!(!ids.is_empty(), "Rule::clients needs at least one client");
+        Self(Node::Clients(Arc::new(ids)))
+    }
+
+    /// A token with a claim that is this text, or an array that holds it. The claim is given by its name or, with a
+    /// leading slash, by a JSON Pointer (RFC 6901). The claims are read anew for it.
+    #[must_use]
+    pub fn claim(claim: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Self {
+        Self(Node::Claim(claim.into(), value.into()))
+    }
+
+    /// A token of which this is true. It runs on every request and should take little time; a panic in it is one in the
+    /// service.
+    ///
+    /// ```
+    /// use tower_bearer::Rule;
+    ///
+    /// let robots = Rule::check(|token| token.client_id().is_some_and(|id| id.starts_with("robot-")));
+    /// # let _ = robots;
+    /// ```
+    #[must_use]
+    pub fn check(check: impl Fn(&Token) -> bool + Send + Sync + 'static) -> Self {
+        Self(Node::Check(Arc::new(check)))
+    }
+
+    /// This, and that too.
+    ///
+    /// # Panics
+    /// If a literal is not a scope.
+    #[must_use]
+    #[track_caller]
+    pub fn and(self, other: impl IntoRule) -> Self {
+        Self(Node::All(vec![self, other.into_rule()]))
+    }
+
+    /// This, or else that.
+    ///
+    /// # Panics
+    /// If a literal is not a scope.
+    #[must_use]
+    #[track_caller]
+    pub fn or(self, other: impl IntoRule) -> Self {
+        Self(Node::Any(vec![self, other.into_rule()]))
+    }
+
     /// No token at all.
     pub(crate) fn never() -> Self {
         Self(Node::Any(Vec::new()))
@@ -75,14 +156,18 @@ impl Rule {
     #[must_use]
     pub fn allows(&self, token: &Token) -> bool {
         match &self.0 {
-            Node::Scope(scope) => token.scopes().contains(scope.as_str()),
+            Node::Scope(scope) => token.has_scope(scope.as_str()),
             Node::All(rules) => rules.iter().all(|rule| rule.allows(token)),
             Node::Any(rules) => rules.iter().any(|rule| rule.allows(token)),
+            Node::Issuers(names) => names.iter().any(|name| **name == *token.issuer_name()),
+            Node::Clients(ids) => token.client_id().is_some_and(|id| ids.contains(id)),
+            Node::Claim(claim, value) => token.claim_holds(claim, value),
+            Node::Check(check) => check(token),
         }
     }
 
-    /// The scopes of one token that would do, separated by spaces: all of an all-of, the first of an any-of. That
-    /// is what a challenge names (RFC 6750 §3), so that one more token request is enough.
+    /// The scopes of one token that would do, separated by spaces: all of an all-of, of an any-of the first that asks for
+    /// scopes. That is what a challenge names (RFC 6750 §3), so that one more token request is enough.
     pub(crate) fn sufficient_scopes(&self) -> String {
         let mut scopes = Vec::new();
         self.collect_sufficient(&mut scopes);
@@ -94,6 +179,16 @@ impl Rule {
         match &self.0 {
             Node::Scope(scope) => vec![scope],
             Node::All(rules) | Node::Any(rules) => rules.iter().flat_map(Self::scopes).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Every issuer that it names.
+    pub(crate) fn issuer_names(&self) -> Vec<&str> {
+        match &self.0 {
+            Node::Issuers(names) => names.iter().map(AsRef::as_ref).collect(),
+            Node::All(rules) | Node::Any(rules) => rules.iter().flat_map(Self::issuer_names).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -102,7 +197,12 @@ impl Rule {
             Node::Scope(scope) if into.contains(&scope.as_str()) => {}
             Node::Scope(scope) => into.push(scope.as_str()),
             Node::All(rules) => rules.iter().for_each(|rule| rule.collect_sufficient(into)),
-            Node::Any(rules) => rules.iter().take(1).for_each(|rule| rule.collect_sufficient(into)),
+            Node::Any(rules) => {
+                if let Some(rule) = rules.iter().find(|rule| !rule.scopes().is_empty()) {
+                    rule.collect_sufficient(into);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -113,6 +213,10 @@ impl fmt::Debug for Rule {
             Node::Scope(scope) => fmt::Debug::fmt(scope, f),
             Node::All(rules) => f.debug_tuple("all_of").field(rules).finish(),
             Node::Any(rules) => f.debug_tuple("any_of").field(rules).finish(),
+            Node::Issuers(names) => f.debug_tuple("issuers").field(names).finish(),
+            Node::Clients(ids) => f.debug_tuple("clients").field(ids).finish(),
+            Node::Claim(claim, value) => f.debug_tuple("claim").field(claim).field(value).finish(),
+            Node::Check(_) => f.write_str("check(..)"),
         }
     }
 }
@@ -210,6 +314,13 @@ impl Ask {
             Self::Token { rule, .. } => rule.scopes(),
         }
     }
+
+    pub(crate) fn issuer_names(&self) -> Vec<&str> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Token { rule, .. } => rule.issuer_names(),
+        }
+    }
 }
 
 impl MethodAccess {
@@ -302,8 +413,15 @@ impl MethodAccess {
     }
 
     pub(crate) fn scopes(&self) -> Vec<&Scope> {
-        let asked = self.methods.values().chain(self.services.values()).chain([&self.otherwise]);
-        asked.flat_map(Ask::scopes).collect()
+        self.asked().flat_map(Ask::scopes).collect()
+    }
+
+    pub(crate) fn issuer_names(&self) -> Vec<&str> {
+        self.asked().flat_map(Ask::issuer_names).collect()
+    }
+
+    fn asked(&self) -> impl Iterator<Item = &Ask> {
+        self.methods.values().chain(self.services.values()).chain([&self.otherwise])
     }
 }
 

@@ -29,6 +29,8 @@ pub enum ConfigErrorKind {
     Algorithms,
     /// The list of accepted `typ` values.
     Types,
+    /// What a claim must be, or which clients are accepted.
+    Claim,
     /// The tolerance for clocks that differ.
     Leeway,
     /// Where the keys come from, or the keys themselves.

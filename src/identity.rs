@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Observers, Warnings};
+use crate::scope::Implications;
 use crate::time::Clock;
 
 /// Which resource server verified a token. Compared by address: two servers with one identifier are two servers.
@@ -11,6 +12,8 @@ pub(crate) struct ServerIdentity {
     pub(crate) identifier: Box<str>,
     /// Where clients find our metadata (RFC 9728), for challenges.
     pub(crate) metadata_url: Option<Arc<str>>,
+    /// Which scopes stand for others.
+    pub(crate) implications: Implications,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observers: Observers,
     /// For refusals that are nobody's in particular.

@@ -58,7 +58,7 @@ pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, Fe
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
 pub use keys::Keys;
 pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
-pub use profile::Profile;
+pub use profile::{Profile, UnknownProfile};
 pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};
 pub use server::{

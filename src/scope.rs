@@ -1,6 +1,7 @@
 //! [`Scope`] and [`Scopes`]: the grammar of RFC 6749 §3.3, parsed once.
 
 use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -26,6 +27,13 @@ pub struct Scope(Arc<str>);
 pub struct Scopes {
     /// Separated by single spaces, so that a token's scopes are one allocation.
     text: Box<str>,
+}
+
+/// Which scopes will do where another is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Implications {
+    /// From a scope to every other that stands for it, whether at once or through others.
+    broader: HashMap<Scope, BTreeSet<Scope>>,
 }
 
 /// The text is not a scope.
@@ -102,6 +110,12 @@ impl Scopes {
         Self { text: text.into() }
     }
 
+    /// These and those.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let more = other.iter().filter(|scope| !self.contains(scope));
+        Self::from_items(self.iter().chain(more))
+    }
+
     /// How many bytes they take.
     pub(crate) fn len(&self) -> usize {
         self.text.len()
@@ -122,6 +136,25 @@ impl Scopes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
+    }
+}
+
+impl Implications {
+    /// Keeps the whole relation: looking it up must not walk chains.
+    pub(crate) fn add(&mut self, broader: &Scope, narrower: &Scope) {
+        let mut above = self.broader.get(broader).cloned().unwrap_or_default();
+        above.insert(broader.clone());
+        let below = self.broader.iter().filter(|(_, above)| above.contains(narrower)).map(|(scope, _)| scope);
+        let below: Vec<Scope> = below.chain([narrower]).cloned().collect();
+        for scope in below {
+            self.broader.entry(scope).or_default().extend(above.iter().cloned());
+        }
+    }
+
+    /// Whether these scopes meet a rule that asks for `scope`.
+    pub(crate) fn are_met(&self, granted: &Scopes, scope: &str) -> bool {
+        let stands_for_it = || self.broader.get(scope).into_iter().flatten();
+        granted.contains(scope) || stands_for_it().any(|broader| granted.contains(broader.as_str()))
     }
 }
 
@@ -169,6 +202,38 @@ mod tests {
         for odd in ["", "x y", "é"] {
             assert!(Scopes::from_items(["a", odd]).is_empty(), "{odd:?}");
         }
+    }
+
+    #[test]
+    fn implication_is_transitive_in_whatever_order_it_was_said() {
+        let scope = |text: &str| text.parse::<Scope>().unwrap();
+        let steps = [("admin", "item:all"), ("item:all", "item:read"), ("item:read", "item:list")];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut implications = Implications::default();
+            for step in order {
+                implications.add(&scope(steps[step].0), &scope(steps[step].1));
+            }
+            let ladder = ["admin", "item:all", "item:read", "item:list"];
+            for (height, granted) in ladder.iter().enumerate() {
+                let granted = Scopes::from_list(granted);
+                for (depth, asked) in ladder.iter().enumerate() {
+                    assert_eq!(implications.are_met(&granted, asked), height <= depth, "{granted} {asked}");
+                }
+                assert!(!implications.are_met(&granted, "other"));
+            }
+        }
+    }
+
+    #[test]
+    fn scopes_that_imply_each_other_are_the_same() {
+        let [a, b] = ["a", "b"].map(|text| text.parse::<Scope>().unwrap());
+        let mut implications = Implications::default();
+        implications.add(&a, &b);
+        implications.add(&b, &a);
+        for (granted, asked) in [("a", "b"), ("b", "a"), ("a", "a")] {
+            assert!(implications.are_met(&Scopes::from_list(granted), asked));
+        }
+        assert!(!implications.are_met(&Scopes::from_list("c"), "a"));
     }
 
     #[test]

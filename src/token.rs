@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde::de::DeserializeOwned;
 
 use crate::identity::{IssuerIdentity, ServerIdentity};
-use crate::jose::Validity;
+use crate::jose::{Claims, Validity};
 use crate::profile::Identity;
 use crate::scope::Scopes;
 use crate::secret::Secret;
@@ -108,7 +108,14 @@ impl Token {
         self.0.token_id.as_deref()
     }
 
-    /// The granted scopes.
+    /// Whether its scopes meet a rule that asks for this one: because it was granted, or one that
+    /// [stands for it](crate::ResourceServerBuilder::implies).
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.0.server.implications.are_met(&self.0.scopes, scope)
+    }
+
+    /// The granted scopes: what the token says or, for an issuer with [grants](crate::Issuer::grant), what we say.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.0.scopes
@@ -161,6 +168,11 @@ impl Token {
     /// If a claim is missing that `T` needs or has another type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
         serde_json::from_slice(&self.0.payload).map_err(|error| ClaimsError::new(&error, &self.0))
+    }
+
+    /// Whether a claim is this text, or an array that holds it.
+    pub(crate) fn claim_holds(&self, path: &str, text: &str) -> bool {
+        Claims::parse(&self.0.payload).is_ok_and(|claims| claims.hold(path, &[text]) == Ok(Some(true)))
     }
 
     pub(crate) fn was_verified_by(&self, server: &Arc<ServerIdentity>) -> bool {

@@ -42,6 +42,11 @@ impl<'a> Claims<'a> {
         }
     }
 
+    /// Whether there is an `aud`, whatever it is.
+    pub(crate) fn has_audience(&self) -> bool {
+        self.0.member("aud").is_some()
+    }
+
     /// A NumericDate: a number, maybe with a fraction (RFC 7519 §2). What is no number, or so large that no clock
     /// will reach it, is invalid; it is never taken for absent.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, TokenError> {
@@ -57,6 +62,16 @@ impl<'a> Claims<'a> {
     /// A claim that must be a string if it is there.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, TokenError> {
         self.find(name)?.map(|value| value.as_str().ok_or(TokenError::ClaimType)).transpose()
+    }
+
+    /// Whether a claim is one of these texts, or an array that holds one; `None` if there is no such claim.
+    pub(crate) fn hold(&self, path: &str, texts: &[impl AsRef<str>]) -> Result<Option<bool>, TokenError> {
+        let is_it =
+            |value: &Value<'_>| value.as_str().is_some_and(|is| texts.iter().any(|text| text.as_ref() == is));
+        Ok(self.find(path)?.map(|value| match value {
+            Value::Array(items) => items.iter().any(is_it),
+            value => is_it(value),
+        }))
     }
 
     /// A claim by its name, or, if the name starts with a slash, by a JSON Pointer (RFC 6901) through objects. A parent
@@ -109,6 +124,26 @@ mod tests {
         for odd in ["null", "\"1\"", "[1]", "true", "1e300", "99999999999999999999", "9223372036854775807"] {
             assert_eq!(time(&format!(r#"{{"exp":{odd}}}"#)), Err(TokenError::Time), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_claim_holds_a_text_as_a_string_or_in_an_array() {
+        let claims = claims(r#"{"s":"a","l":["a","b"],"n":1,"o":{"a":"a"},"e":[],"z":null}"#);
+        for (path, text, holds) in [
+            ("s", "a", Some(true)),
+            ("s", "b", Some(false)),
+            ("l", "b", Some(true)),
+            ("l", "c", Some(false)),
+            ("n", "1", Some(false)),
+            ("o", "a", Some(false)),
+            ("/o/a", "a", Some(true)),
+            ("e", "a", Some(false)),
+            ("z", "", Some(false)),
+            ("nothing", "a", None),
+        ] {
+            assert_eq!(claims.hold(path, &["other", text]), Ok(holds), "{path} {text}");
+        }
+        assert_eq!(claims.hold("/s/x", &["a"]), Err(TokenError::ClaimType));
     }
 
     #[test]

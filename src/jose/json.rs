@@ -52,6 +52,11 @@ impl<'a> Object<'a> {
         self.0.iter().find_map(|(n, value)| (n == name).then_some(value))
     }
 
+    /// The members' names, if all are objects.
+    pub(crate) fn names_of_objects(&self) -> Option<Vec<&str>> {
+        self.0.iter().map(|(name, value)| matches!(value, Value::Object(_)).then_some(&**name)).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

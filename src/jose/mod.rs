@@ -55,7 +55,7 @@ pub enum TokenError {
     Type,
     /// `crit` asks for an extension that is not understood; none is (RFC 7515 §4.1.11).
     Critical,
-    /// `aud` is absent or does not hold the expected audience.
+    /// `aud` does not hold the expected audience, or is absent and must not be.
     Audience,
     /// `exp` is absent, a time is not a number or out of all bounds, or `iat` lies in the future.
     Time,
@@ -71,8 +71,12 @@ pub enum TokenError {
     MissingClaim,
     /// A claim that is read has a wrong JSON type.
     ClaimType,
+    /// A claim has another value than the issuer's [`Profile`](crate::Profile::claim) asks for.
+    ClaimValue,
     /// The token is bound to a key or certificate (`cnf`, RFC 7800) that was not proven.
     Confirmation,
+    /// The client is not among [those](crate::Issuer::clients) whose tokens are accepted.
+    Client,
 }
 
 impl TokenError {
@@ -94,7 +98,9 @@ impl TokenError {
             Self::Signature => "signature",
             Self::MissingClaim => "missing_claim",
             Self::ClaimType => "claim_type",
+            Self::ClaimValue => "claim_value",
             Self::Confirmation => "confirmation",
+            Self::Client => "client",
         }
     }
 
@@ -116,7 +122,9 @@ impl TokenError {
             Self::Signature => "the signature of the access token is not valid",
             Self::MissingClaim => "the access token lacks a required claim",
             Self::ClaimType => "a claim of the access token has a wrong type",
+            Self::ClaimValue => "a claim of the access token has a value that is not accepted",
             Self::Confirmation => "the access token is bound to a proof that was not given",
+            Self::Client => "the client of the access token is not accepted",
         }
     }
 }
@@ -137,6 +145,8 @@ pub(crate) struct Rules {
     pub(crate) types: Vec<String>,
     /// One of these must be in `aud`; `None` takes any, even none.
     pub(crate) audience: Option<Vec<String>>,
+    /// Whether `aud` may be absent.
+    pub(crate) audience_optional: bool,
     pub(crate) leeway: Duration,
 }
 
@@ -207,7 +217,9 @@ impl Rules {
             return Err(TokenError::Critical);
         }
         let audience = claims.audience()?;
+        let may_be_absent = self.audience_optional && !claims.has_audience();
         if let Some(expected) = &self.audience
+            && !may_be_absent
             && !audience.iter().any(|aud| expected.iter().any(|ours| ours == aud))
         {
             return Err(TokenError::Audience);

@@ -67,6 +67,10 @@ impl<R: Clone> BearerAuthLayer<R> {
 
     /// A layer that asks for this rule, and for a token: a rule derived from an [`optional`](Self::optional) layer is
     /// not optional.
+    ///
+    /// # Panics
+    /// If the rule names an issuer that the server has not.
+    #[track_caller]
     pub fn require(&self, rule: Rule) -> Self {
         self.asking(Access::Always(Ask::token(rule, false)))
     }
@@ -90,6 +94,10 @@ impl<R: Clone> BearerAuthLayer<R> {
     /// A layer that asks for what its rules say of the called gRPC method, and nothing else: it replaces what
     /// [`scopes`](Self::scopes), [`require`](Self::require) and [`optional`](Self::optional) have said, as those replace
     /// the rules. A method is open to anybody only if the rules say [`public`](MethodAccess::public).
+    ///
+    /// # Panics
+    /// If a rule names an issuer that the server has not.
+    #[track_caller]
     pub fn methods(&self, rules: MethodAccess) -> Self {
         self.asking(Access::ByMethod(rules))
     }
@@ -126,6 +134,7 @@ impl<R: Clone> BearerAuthLayer<R> {
         BearerAuthLayer { policy: self.policy.clone(), respond }
     }
 
+    #[track_caller]
     fn asking(&self, access: Access) -> Self {
         let Policy { server, trusted, .. } = &*self.policy;
         self.with(Policy::new(server.clone(), access, trusted.clone()))

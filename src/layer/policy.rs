@@ -44,11 +44,17 @@ pub(super) enum Decision {
 }
 
 impl Policy {
+    #[track_caller]
     pub(super) fn new(server: ResourceServer, access: Access, trusted: Trusted) -> Self {
-        server.0.note_scopes(match &access {
-            Access::Always(ask) => ask.scopes(),
-            Access::ByMethod(methods) => methods.scopes(),
-        });
+        let (scopes, issuers) = match &access {
+            Access::Always(ask) => (ask.scopes(), ask.issuer_names()),
+            Access::ByMethod(methods) => (methods.scopes(), methods.issuer_names()),
+        };
+        // A rule that nobody can meet.
+        for name in issuers {
+            assert!(server.has_issuer(name), "no issuer is called {name:?}");
+        }
+        server.0.note_scopes(scopes);
         Self { server, access, trusted }
     }
 

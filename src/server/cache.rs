@@ -194,6 +194,7 @@ mod tests {
         let server = ServerIdentity {
             identifier: "api".into(),
             metadata_url: None,
+            implications: crate::scope::Implications::default(),
             clock: Arc::new(SystemClock),
             observers: Observers::default(),
             warnings: Warnings::new(until),

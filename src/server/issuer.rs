@@ -1,5 +1,6 @@
 //! [`Issuer`]: whom we trust, and what their tokens must be like.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::identity::IssuerIdentity;
 use crate::jose::{Algorithm, AlgorithmSet, Rules, normal_type};
 use crate::keys::{Context, KeySource, Keys};
 use crate::profile::Profile;
+use crate::scope::{Scope, Scopes};
 use crate::time::Clock;
 
 /// The tolerance for clocks that differ, for `exp`, `nbf` and `iat` alike.
@@ -26,12 +28,15 @@ pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 #[must_use]
 pub struct Issuer {
     iss: Option<String>,
+    also: Vec<String>,
     name: String,
     keys: Keys,
     audience: Vec<String>,
     any_audience: bool,
     algorithms: Option<Vec<Algorithm>>,
     profile: Profile,
+    clients: Option<Vec<String>>,
+    grants: Vec<(String, Vec<String>)>,
     leeway: Duration,
     allow_http: bool,
     listed: bool,
@@ -42,9 +47,15 @@ pub struct Issuer {
 /// An [`Issuer`] that was checked.
 pub(super) struct TrustedIssuer {
     pub(super) identity: Arc<IssuerIdentity>,
+    /// Other spellings of its `iss`.
+    also: Vec<String>,
     pub(super) rules: Rules,
     pub(super) profile: Profile,
     pub(super) keys: KeySource,
+    /// The clients whose tokens are accepted; `None` for all.
+    pub(super) clients: Option<HashSet<String>>,
+    /// What clients may do besides what their tokens say.
+    pub(super) grants: HashMap<String, Scopes>,
     /// Whether our metadata name it.
     pub(super) listed: bool,
 }
@@ -79,18 +90,28 @@ impl Issuer {
     fn with(iss: Option<String>) -> Self {
         Self {
             iss,
+            also: Vec::new(),
             name: String::new(),
             keys: Keys::discovery(),
             audience: Vec::new(),
             any_audience: false,
             algorithms: None,
             profile: Profile::default(),
+            clients: None,
+            grants: Vec::new(),
             leeway: DEFAULT_LEEWAY,
             allow_http: false,
             listed: true,
             fetch: None,
             snapshot: None,
         }
+    }
+
+    /// Another exact spelling of its `iss`: some issuers write one with and one without a slash at the end, or without
+    /// `https://`. Tokens with either are the same to us; [`Token::issuer`](crate::Token::issuer) is the first.
+    pub fn also(mut self, iss: impl Into<String>) -> Self {
+        self.also.push(iss.into());
+        self
     }
 
     /// Our label for it, in events and for [`BearerAuthLayer::issuers`](crate::BearerAuthLayer::issuers). Default:
@@ -103,6 +124,38 @@ impl Issuer {
     /// Where its keys come from. Default: [`Keys::discovery`].
     pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
         self.keys = keys.into();
+        self
+    }
+
+    /// Accepts tokens of these clients only; called again, of those too. Default: of every client. What each may call is
+    /// for the rules of the routes, such as [`Rule::clients`](crate::Rule::clients).
+    ///
+    /// With a profile that finds the client in `aud`, such as [`Profile::league`], this is what is expected there, and it
+    /// must be given.
+    pub fn clients<I: IntoIterator<Item: Into<String>>>(mut self, clients: I) -> Self {
+        self.clients.get_or_insert_default().extend(clients.into_iter().map(Into::into));
+        self
+    }
+
+    /// Gives these scopes to the tokens of a client, besides those in the token that are
+    /// [trusted](Profile::untrusted_scopes): for an issuer whose tokens say nothing, or nothing that counts, of what a
+    /// client may do.
+    ///
+    /// ```
+    /// # use tower_bearer::{Issuer, Keys, Profile};
+    /// # let pem = "";
+    /// let shop = Issuer::unnamed("shop")
+    ///     .keys(Keys::pem(pem))
+    ///     .profile(Profile::oro())
+    ///     .clients(["robot", "printer"])
+    ///     .grant("robot", ["orders:read", "orders:write"]);
+    /// # let _ = shop;
+    /// ```
+    pub fn grant<I>(mut self, client: impl Into<String>, scopes: I) -> Self
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        self.grants.push((client.into(), scopes.into_iter().map(Into::into).collect()));
         self
     }
 
@@ -222,13 +275,21 @@ impl Issuer {
             types: self.profile.accepted_types().iter().map(|typ| normal_type(typ)).collect(),
             audience: if self.any_audience {
                 None
+            } else if self.profile.audience_is_client() {
+                self.clients.clone()
             } else if self.audience.is_empty() {
                 Some(vec![defaults.audience.to_owned()])
             } else {
                 Some(self.audience)
             },
+            audience_optional: self.profile.audience_is_optional(),
             leeway: self.leeway,
         };
+        let mut grants: HashMap<String, Scopes> = HashMap::new();
+        for (client, scopes) in self.grants {
+            let granted = grants.entry(client).or_default();
+            *granted = granted.and(&Scopes::from_items(scopes.iter().map(String::as_str)));
+        }
         let keys = self.keys.resolve(Context {
             iss: self.iss.as_deref(),
             label: &self.name,
@@ -248,7 +309,16 @@ impl Issuer {
             leeway: self.leeway,
             warnings: Warnings::new(defaults.clock.instant()),
         });
-        Ok(TrustedIssuer { identity, rules, profile: self.profile, keys, listed: self.listed })
+        Ok(TrustedIssuer {
+            identity,
+            also: self.also,
+            rules,
+            profile: self.profile,
+            keys,
+            clients: self.clients.map(|clients| clients.into_iter().collect()),
+            grants,
+            listed: self.listed,
+        })
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -259,6 +329,14 @@ impl Issuer {
                 "iss",
                 "iss is empty; write what the tokens say, or use an unnamed issuer for a system that writes none",
             );
+        }
+        if self.also.iter().any(String::is_empty) {
+            let message = "an iss is empty; write what the tokens say";
+            return wrong(ConfigErrorKind::Issuer, "also", message);
+        }
+        if self.iss.is_none() && !self.also.is_empty() {
+            let message = "its tokens say no iss; leave this out, or give the issuer an iss";
+            return wrong(ConfigErrorKind::Issuer, "also", message);
         }
         if self.name.is_empty() {
             return wrong(
@@ -281,6 +359,7 @@ impl Issuer {
                 "an audience is given and any is allowed; leave out dangerous_any_audience",
             );
         }
+        self.check_clients()?;
         if self.leeway > MAX_LEEWAY {
             return wrong(
                 ConfigErrorKind::Leeway,
@@ -316,7 +395,48 @@ impl Issuer {
                 "not the path of a file; write one in a folder that nobody else can write",
             );
         }
-        self.profile.check().map_err(|error| error.at("types"))
+        self.profile.check()
+    }
+
+    fn check_clients(&self) -> Result<(), ConfigError> {
+        let wrong = |kind, setting, message: String| Err(ConfigError::new(kind, message).at(setting));
+        let in_audience = self.profile.audience_is_client();
+        match &self.clients {
+            Some(clients) if clients.is_empty() => {
+                let message = "no client would be accepted; write some, or leave this out";
+                return wrong(ConfigErrorKind::Claim, "clients", message.to_owned());
+            }
+            Some(clients) if clients.iter().any(String::is_empty) => {
+                let message = "a client is empty; write what the tokens say";
+                return wrong(ConfigErrorKind::Claim, "clients", message.to_owned());
+            }
+            None if in_audience && !self.any_audience => {
+                let message = "aud holds the client, so nothing says for whom a token is; write the clients";
+                return wrong(ConfigErrorKind::Claim, "clients", message.to_owned());
+            }
+            _ => {}
+        }
+        if in_audience && !self.audience.is_empty() {
+            let message = "aud holds the client; write clients instead";
+            return wrong(ConfigErrorKind::Audience, "audience", message.to_owned());
+        }
+        for (client, scopes) in &self.grants {
+            if client.is_empty() {
+                let message = "a client is empty; write what the tokens say";
+                return wrong(ConfigErrorKind::Claim, "grants", message.to_owned());
+            }
+            if self.clients.as_ref().is_some_and(|clients| !clients.contains(client)) {
+                let message = format!("{client:?} is not among the clients; add it there");
+                return wrong(ConfigErrorKind::Claim, "grants", message);
+            }
+            for scope in scopes {
+                if let Err(error) = scope.parse::<Scope>() {
+                    let message = format!("{scope:?} is no scope: {error}");
+                    return wrong(ConfigErrorKind::Scope, "grants", message);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn log_dangers(&self) {
@@ -330,16 +450,27 @@ impl Issuer {
     }
 }
 
+impl TrustedIssuer {
+    /// Every `iss` that is its, and the setting that says so.
+    pub(super) fn spellings(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let first = self.identity.iss.iter().map(|iss| (&**iss, "iss"));
+        first.chain(self.also.iter().map(|iss| (iss.as_str(), "also")))
+    }
+}
+
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer")
             .field("iss", &self.iss)
+            .field("also", &self.also)
             .field("name", &self.name)
             .field("keys", &self.keys)
             .field("audience", &self.audience)
             .field("any_audience", &self.any_audience)
             .field("algorithms", &self.algorithms)
             .field("profile", &self.profile)
+            .field("clients", &self.clients)
+            .field("grants", &self.grants)
             .field("leeway", &self.leeway)
             .field("allow_http", &self.allow_http)
             .field("listed", &self.listed)

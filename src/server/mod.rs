@@ -2,6 +2,7 @@
 
 mod issuer;
 mod cache;
+mod builder;
 mod verify;
 mod metadata;
 mod health;
@@ -15,23 +16,20 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
+pub use self::builder::ResourceServerBuilder;
 use self::cache::Cache;
 pub use self::cache::{MAX_CACHE_BYTES, MAX_CACHED_FOR, MAX_CACHED_TOKENS};
 pub use self::health::{Health, HealthService, IssuerHealth, KeyState};
+use self::issuer::TrustedIssuer;
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
-use self::issuer::{Defaults, TrustedIssuer};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
 pub(crate) use self::verify::{Pending, Stop, Trusted, Verified, Waited};
-use crate::error::{ConfigError, ConfigErrorKind};
-use crate::event::{Event, Observer, Observers, Warnings};
-use crate::fetch::Fetch;
+use crate::event::Event;
 use crate::identity::ServerIdentity;
-use crate::jose::crypto_backend;
 use crate::keys::KeySource;
 use crate::keys::remote::{Available, Ended};
 use crate::refusal::Rejection;
 use crate::scope::Scope;
-use crate::time::{Clock, SystemClock};
 use crate::token::Token;
 
 /// A resource server (RFC 6749 §1.1): it accepts access tokens of the issuers that it trusts.
@@ -51,19 +49,6 @@ use crate::token::Token;
 /// ```
 #[derive(Clone)]
 pub struct ResourceServer(pub(crate) Arc<Inner>);
-
-/// Builds a [`ResourceServer`].
-#[must_use]
-pub struct ResourceServerBuilder {
-    identifier: String,
-    issuers: Vec<Issuer>,
-    fetch: Option<Arc<dyn Fetch>>,
-    clock: Arc<dyn Clock>,
-    metadata: metadata::Members,
-    serves_metadata: bool,
-    observers: Vec<Box<dyn Observer>>,
-    caches: bool,
-}
 
 /// Keys of some issuers could not be had; requests with their tokens will be answered 503 until they can.
 #[derive(Debug, Clone)]
@@ -92,16 +77,7 @@ impl ResourceServer {
     /// Starts with our own identifier: what issuers write into `aud` for us, unless an issuer is given another
     /// audience (RFC 8707, RFC 9068 §3).
     pub fn builder(identifier: impl Into<String>) -> ResourceServerBuilder {
-        ResourceServerBuilder {
-            identifier: identifier.into(),
-            issuers: Vec::new(),
-            fetch: None,
-            clock: Arc::new(SystemClock),
-            metadata: metadata::Members::new(),
-            serves_metadata: true,
-            observers: Vec::new(),
-            caches: true,
-        }
+        ResourceServerBuilder::new(identifier.into())
     }
 
     /// Our identifier.
@@ -254,148 +230,6 @@ impl Inner {
     }
 }
 
-impl ResourceServerBuilder {
-    /// Trusts an issuer. At least one is needed.
-    pub fn issuer(mut self, issuer: Issuer) -> Self {
-        self.issuers.push(issuer);
-        self
-    }
-
-    /// Fetches keys with this instead of [`ReqwestFetch`](crate::ReqwestFetch).
-    pub fn fetch(mut self, fetch: impl Fetch) -> Self {
-        self.fetch = Some(Arc::new(fetch));
-        self
-    }
-
-    /// Takes the time from this instead of [`SystemClock`]: for tests.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// Adds a member to our metadata (RFC 9728 §2), such as `resource_name` or `resource_documentation`.
-    /// `scopes_supported` replaces the union of what our layers ask for; an empty list names none.
-    pub fn metadata_member(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
-        self.metadata.insert(name.into(), value.into());
-        self
-    }
-
-    /// Serves no metadata, and names none in challenges.
-    pub fn without_metadata(mut self) -> Self {
-        self.serves_metadata = false;
-        self
-    }
-
-    /// Verifies each token anew, however often it is sent. By default a token that was verified is remembered for five
-    /// minutes at most, within [bounds](crate::manual::defaults#verified-tokens), and its signature is not checked again.
-    ///
-    /// # Security
-    /// A remembered token is refused as soon as a new one would be: its times, its key and the rule of the route are looked
-    /// at on every request. While it is remembered, it is in the memory of this process. It is wiped when it is forgotten;
-    /// a server that gets no more tokens keeps its last ones.
-    pub fn without_cache(mut self) -> Self {
-        self.caches = false;
-        self
-    }
-
-    /// Tells this what happens. Called more than once, all are told, in this order.
-    pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.observers.push(Box::new(observer));
-        self
-    }
-
-    /// Checks everything and does no network I/O.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] for whatever would not work, saying what to write instead.
-    pub fn build(self) -> Result<ResourceServer, ConfigError> {
-        if crypto_backend().is_none() {
-            return Err(ConfigError::new(
-                ConfigErrorKind::Feature,
-                "this build verifies no signature; turn on the feature aws-lc-rs or rust-crypto",
-            ));
-        }
-        if self.identifier.is_empty() {
-            return Err(ConfigError::new(
-                ConfigErrorKind::Resource,
-                "the resource identifier is empty; write what issuers put into aud for this server",
-            )
-            .at("resource"));
-        }
-        if self.issuers.is_empty() {
-            let nobody =
-                ConfigError::new(ConfigErrorKind::Issuer, "nobody is trusted; add at least one issuer");
-            return Err(nobody.at("issuer"));
-        }
-        if let Some(name) = metadata::OURS.into_iter().find(|name| self.metadata.contains_key(*name)) {
-            let message = format!("{name:?} is made from the rest of the configuration; leave it out");
-            return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
-        }
-        let is_list =
-            |value: &serde_json::Value| value.as_array().is_some_and(|a| a.iter().all(|s| s.is_string()));
-        if self.metadata.get("scopes_supported").is_some_and(|value| !is_list(value)) {
-            let message =
-                "scopes_supported is not a list of strings; write one, or an empty one to name no scope";
-            return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
-        }
-        let fetch = self.default_fetch()?;
-        let fetches_https = self.fetch.is_some() || cfg!(any(feature = "rustls", feature = "native-tls"));
-        let observers = Observers::new(self.observers);
-        let defaults = Defaults {
-            audience: &self.identifier,
-            fetch,
-            fetches_https,
-            clock: &self.clock,
-            observers: &observers,
-        };
-        let mut issuers = Vec::new();
-        for (index, issuer) in self.issuers.into_iter().enumerate() {
-            let issuer = issuer.resolve(&defaults).map_err(|error| error.at(&format!("issuer[{index}]")))?;
-            issuers.push(issuer);
-        }
-        let by_iss = index(&issuers)?;
-        let metadata_url =
-            metadata::url_of(&self.identifier).filter(|_| self.serves_metadata).map(Into::into);
-        let identity = Arc::new(ServerIdentity {
-            identifier: self.identifier.into(),
-            metadata_url,
-            warnings: Warnings::new(self.clock.instant()),
-            clock: self.clock,
-            observers,
-        });
-        Ok(ResourceServer(Arc::new(Inner {
-            identity,
-            issuers,
-            by_iss,
-            cache: self.caches.then(Cache::new),
-            metadata_members: self.metadata,
-            scopes: Mutex::default(),
-        })))
-    }
-
-    /// The client for the issuers that have none of their own; none is made if none is needed.
-    fn default_fetch(&self) -> Result<Option<Arc<dyn Fetch>>, ConfigError> {
-        if let Some(fetch) = &self.fetch {
-            return Ok(Some(fetch.clone()));
-        }
-        #[cfg(feature = "reqwest")]
-        if self.issuers.iter().any(Issuer::needs_default_fetch) {
-            use crate::fetch::ReqwestFetch;
-            let mut needy = self.issuers.iter().filter(|issuer| issuer.needs_default_fetch());
-            let fetch = ReqwestFetch::new().or_else(|error| {
-                // A demonstration on this very machine needs no certificates.
-                if needy.all(Issuer::is_on_plain_http) {
-                    ReqwestFetch::without_certificates()
-                } else {
-                    Err(error)
-                }
-            });
-            return Ok(Some(Arc::new(fetch?)));
-        }
-        Ok(None)
-    }
-}
-
 /// Answers GET and HEAD with a JSON document.
 fn document(
     method: &Method,
@@ -417,55 +251,6 @@ fn document(
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     }
     response
-}
-
-/// Looks for issuers that could not be told apart.
-fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigError> {
-    let twice = |index: usize, setting, what: String| {
-        Err(ConfigError::new(ConfigErrorKind::Issuer, what).at(setting).at(&format!("issuer[{index}]")))
-    };
-    let mut by_iss: HashMap<Box<str>, usize> = HashMap::new();
-    for (place, issuer) in issuers.iter().enumerate() {
-        if let Some(iss) = &issuer.identity.iss
-            && by_iss.insert(iss.clone(), place).is_some()
-        {
-            return twice(place, "iss", format!("iss {iss:?} is listed twice; write each issuer once"));
-        }
-        let earlier = issuers.iter().take(place);
-        for other in earlier {
-            if other.identity.name == issuer.identity.name {
-                let name = &issuer.identity.name;
-                return twice(
-                    place,
-                    "name",
-                    format!("the name {name:?} is taken; give each issuer a name of its own"),
-                );
-            }
-            if issuer.keys.snapshot().is_some() && issuer.keys.snapshot() == other.keys.snapshot() {
-                let what = "another issuer writes this file; give each issuer one of its own";
-                return twice(place, "snapshot", what.to_owned());
-            }
-            let both_unnamed = issuer.identity.iss.is_none() && other.identity.iss.is_none();
-            if both_unnamed && issuer.keys.shares_a_key_with(&other.keys) {
-                return twice(
-                    place,
-                    "keys",
-                    format!(
-                        "has a key of {:?}, and neither writes iss: their tokens cannot be told apart; merge them",
-                        other.identity.name
-                    ),
-                );
-            }
-        }
-    }
-    for (place, issuer) in issuers.iter().enumerate() {
-        let name = &issuer.identity.name;
-        if issuer.identity.iss.is_none() && by_iss.contains_key(name) {
-            let what = format!("{name:?} is the iss of another issuer; give this one another name");
-            return twice(place, "name", what);
-        }
-    }
-    Ok(by_iss)
 }
 
 impl NotReady {
@@ -497,15 +282,6 @@ impl fmt::Debug for ResourceServer {
         f.debug_struct("ResourceServer")
             .field("identifier", &self.identifier())
             .field("issuers", &issuers)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ResourceServerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResourceServerBuilder")
-            .field("identifier", &self.identifier)
-            .field("issuers", &self.issuers)
             .finish_non_exhaustive()
     }
 }

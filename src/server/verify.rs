@@ -14,6 +14,7 @@ use crate::jose::{
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Available, Began, Ended, Flight, Missed, RemoteKeys};
+use crate::profile::Identity;
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
 use crate::token::{Proven, Token};
@@ -286,9 +287,22 @@ impl TrustedIssuer {
     ) -> Result<Accepted, Failure<'_>> {
         let validity = self.rules.check(token, claims, now)?;
         let standing = self.check_signature(token)?;
-        let identity = self.profile.identify(claims)?.into();
+        let identity = self.identify(claims)?.into();
         let audience = claims.audience()?.into_iter().map(Into::into).collect();
         Ok(Accepted { audience, identity, validity, standing })
+    }
+
+    /// Who it is, whether we deal with them, and what we let them do.
+    fn identify<'a>(&self, claims: &'a Claims<'_>) -> Result<Identity<'a>, TokenError> {
+        let mut identity = self.profile.identify(claims)?;
+        let client = identity.client_id;
+        if self.clients.as_ref().is_some_and(|clients| !client.is_some_and(|id| clients.contains(id))) {
+            return Err(TokenError::Client);
+        }
+        if let Some(granted) = client.and_then(|id| self.grants.get(id)) {
+            identity.scopes = identity.scopes.and(granted);
+        }
+        Ok(identity)
     }
 
     fn check_signature(&self, token: &Compact<'_>) -> Result<Arc<Standing>, Failure<'_>> {

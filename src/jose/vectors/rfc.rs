@@ -159,6 +159,7 @@ fn rfc7797_4_2_an_unencoded_payload_is_refused_for_its_crit() {
         algorithms: Accepted::Shared(vec![HmacAlgorithm::HS256]),
         types: vec![String::new()],
         audience: None,
+        audience_optional: false,
         leeway: Duration::ZERO,
     };
     let now = Timestamp::from_seconds(0).unwrap();

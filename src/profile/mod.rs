@@ -1,5 +1,8 @@
 //! [`Profile`]: the dialect in which an issuer writes its claims. Plain data, no code paths.
 
+mod ready;
+
+pub use self::ready::UnknownProfile;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::jose::{Claims, TokenError, Value};
 use crate::scope::Scopes;
@@ -27,7 +30,9 @@ pub struct Profile {
     scope: Vec<String>,
     types: Vec<String>,
     required: Vec<String>,
+    values: Vec<(String, Vec<String>)>,
     trust_scopes: bool,
+    audience_optional: bool,
 }
 
 /// What a token says about who holds it.
@@ -48,27 +53,14 @@ impl Default for Profile {
             scope: owned(["scope", "scp"]),
             types: owned(DEFAULT_TYPES),
             required: Vec::new(),
+            values: Vec::new(),
             trust_scopes: true,
+            audience_optional: false,
         }
     }
 }
 
 impl Profile {
-    /// JWT access tokens as RFC 9068 has them: `typ` is `at+jwt` (§4), and `iss`, `exp`, `aud`, `sub`, `client_id`,
-    /// `iat` and `jti` are present (§2.2).
-    #[must_use]
-    pub fn rfc9068() -> Self {
-        Self::default().types(["at+jwt"]).client_claims(["client_id"]).scope_claims(["scope"]).require([
-            "iss",
-            "exp",
-            "aud",
-            "sub",
-            "client_id",
-            "iat",
-            "jti",
-        ])
-    }
-
     /// Where the client's identifier is. An empty string there is no identity.
     #[must_use]
     pub fn client_claims<I: IntoIterator<Item: Into<String>>>(mut self, claims: I) -> Self {
@@ -76,7 +68,8 @@ impl Profile {
         self
     }
 
-    /// Where the scopes are: a space-separated string or an array of strings.
+    /// Where the scopes are: a space-separated string, an array of strings, or an object of objects, whose members'
+    /// names they are.
     #[must_use]
     pub fn scope_claims<I: IntoIterator<Item: Into<String>>>(mut self, claims: I) -> Self {
         self.scope = owned(claims);
@@ -101,12 +94,47 @@ impl Profile {
         self
     }
 
+    /// Asks for a claim with one of these values: a string that is one of them, or an array that holds one. For an
+    /// issuer that says in a claim what its header does not, such as `token_use` or `ver`.
+    ///
+    /// ```
+    /// # use tower_bearer::Profile;
+    /// let cognito = Profile::default().claim("token_use", ["access"]);
+    /// # let _ = cognito;
+    /// ```
+    #[must_use]
+    pub fn claim<I: IntoIterator<Item: Into<String>>>(mut self, claim: impl Into<String>, values: I) -> Self {
+        self.values.push((claim.into(), owned(values)));
+        self
+    }
+
+    /// Accepts tokens without `aud`; one that is there must match all the same. For an issuer that leaves it out.
+    ///
+    /// # Security
+    /// A token without `aud` is for nobody in particular: what a client gave to another service can be used here by that
+    /// service. Something else must tell our tokens from others': [clients](crate::Issuer::clients), or on every route a
+    /// scope that only our API has.
+    #[must_use]
+    pub fn optional_audience(mut self) -> Self {
+        self.audience_optional = true;
+        self
+    }
+
     /// For an issuer that grants whatever scope a client asks for: the scopes in its tokens then mean nothing and
-    /// none is taken over.
+    /// none is taken over. What a client may do can be said by [`Issuer::grant`](crate::Issuer::grant).
     #[must_use]
     pub fn untrusted_scopes(mut self) -> Self {
         self.trust_scopes = false;
         self
+    }
+
+    /// Whether `aud` says who the client is, and so nothing of whom the token is for.
+    pub(crate) fn audience_is_client(&self) -> bool {
+        self.client == ["aud"]
+    }
+
+    pub(crate) fn audience_is_optional(&self) -> bool {
+        self.audience_optional
     }
 
     pub(crate) fn accepted_types(&self) -> &[String] {
@@ -114,11 +142,14 @@ impl Profile {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |kind, setting, message| Err(ConfigError::new(kind, message).at(setting));
         if self.types.is_empty() {
-            return Err(ConfigError::new(
-                ConfigErrorKind::Types,
-                "no token type would be accepted; write types such as [\"at+jwt\", \"JWT\", \"\"] or leave them out",
-            ));
+            let message = "no token type would be accepted; write types such as [\"at+jwt\", \"JWT\", \"\"] or leave them out";
+            return wrong(ConfigErrorKind::Types, "types", message);
+        }
+        if self.values.iter().any(|(_, values)| values.is_empty()) {
+            let message = "no value would be accepted; write some, or leave the claim out";
+            return wrong(ConfigErrorKind::Claim, "claim", message);
         }
         Ok(())
     }
@@ -143,6 +174,13 @@ impl Profile {
             token_id: not_empty(claims.text("jti")?),
             scopes: if self.trust_scopes { scopes } else { Scopes::default() },
         };
+        for (claim, values) in &self.values {
+            match claims.hold(claim, values)? {
+                Some(true) => {}
+                Some(false) => return Err(TokenError::ClaimValue),
+                None => return Err(TokenError::MissingClaim),
+            }
+        }
         check_confirmation(claims)?;
         Ok(identity)
     }
@@ -165,6 +203,9 @@ fn read_scopes(value: &Value<'_>) -> Result<Scopes, TokenError> {
         Value::Array(items) => {
             let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
             Ok(Scopes::from_items(items.ok_or(TokenError::ClaimType)?))
+        }
+        Value::Object(roles) => {
+            Ok(Scopes::from_items(roles.names_of_objects().ok_or(TokenError::ClaimType)?))
         }
         _ => Err(TokenError::ClaimType),
     }

@@ -1,0 +1,292 @@
+//! [`ResourceServerBuilder`]: everything is checked here, before the first request.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use super::cache::Cache;
+use super::issuer::{Defaults, Issuer, TrustedIssuer};
+use super::{Inner, ResourceServer, metadata};
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::event::{Observer, Observers, Warnings};
+use crate::fetch::Fetch;
+use crate::identity::ServerIdentity;
+use crate::jose::crypto_backend;
+use crate::scope::{Implications, Scope};
+use crate::time::{Clock, SystemClock};
+
+/// Builds a [`ResourceServer`].
+#[must_use]
+pub struct ResourceServerBuilder {
+    identifier: String,
+    issuers: Vec<Issuer>,
+    fetch: Option<Arc<dyn Fetch>>,
+    clock: Arc<dyn Clock>,
+    metadata: metadata::Members,
+    serves_metadata: bool,
+    observers: Vec<Box<dyn Observer>>,
+    caches: bool,
+    implies: Vec<(String, Vec<String>)>,
+}
+
+impl ResourceServerBuilder {
+    pub(super) fn new(identifier: String) -> Self {
+        Self {
+            identifier,
+            issuers: Vec::new(),
+            fetch: None,
+            clock: Arc::new(SystemClock),
+            metadata: metadata::Members::new(),
+            serves_metadata: true,
+            observers: Vec::new(),
+            caches: true,
+            implies: Vec::new(),
+        }
+    }
+
+    /// Trusts an issuer. At least one is needed.
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// Fetches keys with this instead of [`ReqwestFetch`](crate::ReqwestFetch).
+    pub fn fetch(mut self, fetch: impl Fetch) -> Self {
+        self.fetch = Some(Arc::new(fetch));
+        self
+    }
+
+    /// Takes the time from this instead of [`SystemClock`]: for tests.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Adds a member to our metadata (RFC 9728 §2), such as `resource_name` or `resource_documentation`.
+    /// `scopes_supported` replaces the union of what our layers ask for; an empty list names none.
+    pub fn metadata_member(mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Serves no metadata, and names none in challenges.
+    pub fn without_metadata(mut self) -> Self {
+        self.serves_metadata = false;
+        self
+    }
+
+    /// Verifies each token anew, however often it is sent. By default a token that was verified is remembered for five
+    /// minutes at most, within [bounds](crate::manual::defaults#verified-tokens), and its signature is not checked again.
+    ///
+    /// # Security
+    /// A remembered token is refused as soon as a new one would be: its times, its key and the rule of the route are looked
+    /// at on every request. While it is remembered, it is in the memory of this process. It is wiped when it is forgotten;
+    /// a server that gets no more tokens keeps its last ones.
+    pub fn without_cache(mut self) -> Self {
+        self.caches = false;
+        self
+    }
+
+    /// Lets a scope stand for others: wherever a rule asks for one of `narrower`, `broader` will do. Transitive: if
+    /// `admin` implies `item:all` and that implies `item:read`, then `admin` meets `item:read`. Default: a scope stands
+    /// for itself alone.
+    ///
+    /// ```
+    /// # use tower_bearer::{ResourceServer, testing::Idp};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let idp = Idp::new("https://id.example.com");
+    /// # let issuer = tower_bearer::Issuer::new("https://id.example.com");
+    /// let api = ResourceServer::builder("https://api.example.com")
+    ///     .implies("item:all", ["item:read", "item:write"])
+    /// #   .issuer(issuer).fetch(idp.clone())
+    ///     .build()?;
+    /// # let raw = idp.token("https://api.example.com").scopes(["item:all"]).sign();
+    /// # let token = api.verify(&raw).await?;
+    /// assert!(token.has_scope("item:read"));
+    /// assert!(!token.scopes().contains("item:read")); // that is what the token says
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Security
+    /// It holds for the tokens of every issuer.
+    pub fn implies<I>(mut self, broader: impl Into<String>, narrower: I) -> Self
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        self.implies.push((broader.into(), narrower.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Tells this what happens. Called more than once, all are told, in this order.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Checks everything and does no network I/O.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for whatever would not work, saying what to write instead.
+    pub fn build(self) -> Result<ResourceServer, ConfigError> {
+        if crypto_backend().is_none() {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Feature,
+                "this build verifies no signature; turn on the feature aws-lc-rs or rust-crypto",
+            ));
+        }
+        if self.identifier.is_empty() {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Resource,
+                "the resource identifier is empty; write what issuers put into aud for this server",
+            )
+            .at("resource"));
+        }
+        if self.issuers.is_empty() {
+            let nobody =
+                ConfigError::new(ConfigErrorKind::Issuer, "nobody is trusted; add at least one issuer");
+            return Err(nobody.at("issuer"));
+        }
+        if let Some(name) = metadata::OURS.into_iter().find(|name| self.metadata.contains_key(*name)) {
+            let message = format!("{name:?} is made from the rest of the configuration; leave it out");
+            return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
+        }
+        let is_list =
+            |value: &serde_json::Value| value.as_array().is_some_and(|a| a.iter().all(|s| s.is_string()));
+        if self.metadata.get("scopes_supported").is_some_and(|value| !is_list(value)) {
+            let message =
+                "scopes_supported is not a list of strings; write one, or an empty one to name no scope";
+            return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
+        }
+        let implications = read_implications(&self.implies).map_err(|error| error.at("implies"))?;
+        let fetch = self.default_fetch()?;
+        let fetches_https = self.fetch.is_some() || cfg!(any(feature = "rustls", feature = "native-tls"));
+        let observers = Observers::new(self.observers);
+        let defaults = Defaults {
+            audience: &self.identifier,
+            fetch,
+            fetches_https,
+            clock: &self.clock,
+            observers: &observers,
+        };
+        let mut issuers = Vec::new();
+        for (index, issuer) in self.issuers.into_iter().enumerate() {
+            let issuer = issuer.resolve(&defaults).map_err(|error| error.at(&format!("issuer[{index}]")))?;
+            issuers.push(issuer);
+        }
+        let by_iss = index(&issuers)?;
+        let metadata_url =
+            metadata::url_of(&self.identifier).filter(|_| self.serves_metadata).map(Into::into);
+        let identity = Arc::new(ServerIdentity {
+            identifier: self.identifier.into(),
+            metadata_url,
+            implications,
+            warnings: Warnings::new(self.clock.instant()),
+            clock: self.clock,
+            observers,
+        });
+        Ok(ResourceServer(Arc::new(Inner {
+            identity,
+            issuers,
+            by_iss,
+            cache: self.caches.then(Cache::new),
+            metadata_members: self.metadata,
+            scopes: Mutex::default(),
+        })))
+    }
+
+    /// The client for the issuers that have none of their own; none is made if none is needed.
+    fn default_fetch(&self) -> Result<Option<Arc<dyn Fetch>>, ConfigError> {
+        if let Some(fetch) = &self.fetch {
+            return Ok(Some(fetch.clone()));
+        }
+        #[cfg(feature = "reqwest")]
+        if self.issuers.iter().any(Issuer::needs_default_fetch) {
+            use crate::fetch::ReqwestFetch;
+            let mut needy = self.issuers.iter().filter(|issuer| issuer.needs_default_fetch());
+            let fetch = ReqwestFetch::new().or_else(|error| {
+                // A demonstration on this very machine needs no certificates.
+                if needy.all(Issuer::is_on_plain_http) {
+                    ReqwestFetch::without_certificates()
+                } else {
+                    Err(error)
+                }
+            });
+            return Ok(Some(Arc::new(fetch?)));
+        }
+        Ok(None)
+    }
+}
+
+fn read_implications(given: &[(String, Vec<String>)]) -> Result<Implications, ConfigError> {
+    let parse = |text: &String| {
+        text.parse::<Scope>().map_err(|error| {
+            ConfigError::new(ConfigErrorKind::Scope, format!("{text:?} is no scope: {error}"))
+        })
+    };
+    let mut implications = Implications::default();
+    for (broader, narrower) in given {
+        let broader = parse(broader)?;
+        for narrower in narrower {
+            implications.add(&broader, &parse(narrower)?);
+        }
+    }
+    Ok(implications)
+}
+
+/// Looks for issuers that could not be told apart.
+fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigError> {
+    let twice = |index: usize, setting, what: String| {
+        Err(ConfigError::new(ConfigErrorKind::Issuer, what).at(setting).at(&format!("issuer[{index}]")))
+    };
+    let mut by_iss: HashMap<Box<str>, usize> = HashMap::new();
+    for (place, issuer) in issuers.iter().enumerate() {
+        for (iss, setting) in issuer.spellings() {
+            if by_iss.insert(iss.into(), place).is_some() {
+                return twice(place, setting, format!("iss {iss:?} is listed twice; write each issuer once"));
+            }
+        }
+        let earlier = issuers.iter().take(place);
+        for other in earlier {
+            if other.identity.name == issuer.identity.name {
+                let name = &issuer.identity.name;
+                return twice(
+                    place,
+                    "name",
+                    format!("the name {name:?} is taken; give each issuer a name of its own"),
+                );
+            }
+            if issuer.keys.snapshot().is_some() && issuer.keys.snapshot() == other.keys.snapshot() {
+                let what = "another issuer writes this file; give each issuer one of its own";
+                return twice(place, "snapshot", what.to_owned());
+            }
+            let both_unnamed = issuer.identity.iss.is_none() && other.identity.iss.is_none();
+            if both_unnamed && issuer.keys.shares_a_key_with(&other.keys) {
+                return twice(
+                    place,
+                    "keys",
+                    format!(
+                        "has a key of {:?}, and neither writes iss: their tokens cannot be told apart; merge them",
+                        other.identity.name
+                    ),
+                );
+            }
+        }
+    }
+    for (place, issuer) in issuers.iter().enumerate() {
+        let name = &issuer.identity.name;
+        if issuer.identity.iss.is_none() && by_iss.contains_key(name) {
+            let what = format!("{name:?} is the iss of another issuer; give this one another name");
+            return twice(place, "name", what);
+        }
+    }
+    Ok(by_iss)
+}
+
+impl fmt::Debug for ResourceServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceServerBuilder")
+            .field("identifier", &self.identifier)
+            .field("issuers", &self.issuers)
+            .finish_non_exhaustive()
+    }
+}
