@@ -70,13 +70,14 @@
 //!         .profile(Profile::default().types(["JWT"]).client_claims(["sub"]))
 //! }
 //!
-//! // OroCommerce. `aud` is the client, so the audiences are the clients that may call us. Back office and storefront do not
-//! // differ in any claim: list the clients of one of them. A layer's scopes are never met: nobody vouches for them.
+//! // OroCommerce. `aud` is the client, so the clients that may call us are listed. Back office and storefront do not differ
+//! // in any claim: list the clients of one of them. The token's scopes count for nothing: nobody vouches for them.
 //! fn oro(public_key: Keys, clients: &[&str]) -> Issuer {
-//!     let profile =
-//!         Profile::default().types(["JWT"]).client_claims(["aud"]).scope_claims(["scopes"]).untrusted_scopes();
-//!     let issuer = Issuer::unnamed("oro").keys(public_key).algorithms([Algorithm::RS256]).profile(profile);
-//!     clients.iter().fold(issuer, |issuer, client| issuer.audience(*client))
+//!     Issuer::unnamed("oro")
+//!         .keys(public_key)
+//!         .algorithms([Algorithm::RS256])
+//!         .profile(Profile::oro())
+//!         .clients(clients.iter().copied())
 //! }
 //!
 //! // Tarkov Database, with the public key of its present certificate: until that is replaced. Its own API also takes

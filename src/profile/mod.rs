@@ -133,6 +133,11 @@ impl Profile {
         self.client == ["aud"]
     }
 
+    #[cfg(feature = "settings")]
+    pub(crate) fn trusts_scopes(&self) -> bool {
+        self.trust_scopes
+    }
+
     pub(crate) fn audience_is_optional(&self) -> bool {
         self.audience_optional
     }
@@ -149,7 +154,7 @@ impl Profile {
         }
         if self.values.iter().any(|(_, values)| values.is_empty()) {
             let message = "no value would be accepted; write some, or leave the claim out";
-            return wrong(ConfigErrorKind::Claim, "claim", message);
+            return wrong(ConfigErrorKind::Claim, "claims", message);
         }
         Ok(())
     }

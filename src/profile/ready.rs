@@ -43,8 +43,10 @@ impl Profile {
 #[non_exhaustive]
 pub struct UnknownProfile;
 
+type Ready = (&'static str, fn() -> Profile);
+
 /// The ready-made profiles by the names that a settings file has for them.
-const READY: &[(&str, fn() -> Profile)] = &[
+const READY: &[Ready] = &[
     ("default", Profile::default),
     ("rfc9068", Profile::rfc9068),
     ("league", Profile::league),

@@ -52,22 +52,22 @@
 //!
 //! The `Idp` has the `iss` of the file, and serves discovery and `{iss}/jwks`.
 
+mod issuer;
 mod network;
+mod route;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use http::Method;
 use serde::Deserialize;
 
-use crate::access::{Rule, all_of, any_of};
+use self::issuer::IssuerSettings;
+use self::route::RouteSettings;
+pub use self::route::{Access, Route};
 use crate::error::{ConfigError, ConfigErrorKind};
-use crate::jose::{Algorithm, HmacAlgorithm};
-use crate::keys::Keys;
-use crate::scope::Scope;
 use crate::secret::Secret;
-use crate::server::{Issuer, ResourceServer, ResourceServerBuilder};
+use crate::server::{ResourceServer, ResourceServerBuilder};
 
 /// A settings file.
 #[derive(Debug, Clone, Deserialize)]
@@ -80,6 +80,10 @@ pub struct Settings {
     #[serde(default, deserialize_with = "network::secret")]
     proxy: Option<Secret<String>>,
     webpki_roots: Option<bool>,
+    cache: Option<bool>,
+    /// From a scope to those that it stands for.
+    #[serde(default)]
+    implies: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     issuer: Vec<IssuerSettings>,
     #[serde(default)]
@@ -89,64 +93,12 @@ pub struct Settings {
     directory: PathBuf,
 }
 
+/// A text, or a list of texts.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IssuerSettings {
-    iss: Option<String>,
-    name: Option<String>,
-    discovery: Option<bool>,
-    jwks: Option<String>,
-    jwks_file: Option<PathBuf>,
-    pem_file: Option<PathBuf>,
-    hmac_secret_file: Option<PathBuf>,
-    audience: Option<Vec<String>>,
-    algorithms: Option<Vec<String>>,
-    types: Option<Vec<String>>,
-    leeway: Option<String>,
-    #[serde(default)]
-    dangerous_allow_http: bool,
-    #[serde(default)]
-    dangerous_any_audience: bool,
-    ca_file: Option<PathBuf>,
-    ca_only: Option<bool>,
-    #[serde(default, deserialize_with = "network::secret")]
-    proxy: Option<Secret<String>>,
-    webpki_roots: Option<bool>,
-    fetch_token_file: Option<PathBuf>,
-    snapshot_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RouteSettings {
-    method: Option<String>,
-    path: String,
-    scopes: Option<Vec<String>>,
-    any_scopes: Option<Vec<String>>,
-    #[serde(default)]
-    optional: bool,
-    #[serde(default)]
-    public: bool,
-}
-
-/// A route of a settings file.
-#[derive(Debug, Clone)]
-pub struct Route {
-    method: Option<Method>,
-    path: String,
-    access: Access,
-}
-
-/// Who may call a route.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Access {
-    /// Anybody; no token is looked at.
-    Public,
-    /// Anybody without a token, and with one whoever meets the rule.
-    Optional(Rule),
-    /// Whoever has a token that meets the rule.
-    Required(Rule),
+#[serde(untagged, expecting = "write a string or a list of strings")]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
 }
 
 impl Settings {
@@ -213,6 +165,12 @@ impl Settings {
     /// [`build`](ResourceServerBuilder::build), which calls every key source `keys` and `snapshot_file` `snapshot`.
     pub fn builder(&self) -> Result<ResourceServerBuilder, ConfigError> {
         let mut server = self.read_network(ResourceServer::builder(&self.resource))?;
+        if self.cache == Some(false) {
+            server = server.without_cache();
+        }
+        for (broader, narrower) in &self.implies {
+            server = server.implies(broader, narrower);
+        }
         for (index, issuer) in self.issuer.iter().enumerate() {
             let issuer = issuer.read(self).map_err(|error| error.at(&format!("issuer[{index}]")))?;
             server = server.issuer(issuer);
@@ -229,8 +187,8 @@ impl Settings {
         let mut routes: Vec<Route> = Vec::new();
         for (index, route) in self.route.iter().enumerate() {
             let place = format!("route[{index}]");
-            let route = route.read().map_err(|error| error.at(&place))?;
-            if routes.iter().any(|other| other.method == route.method && other.path == route.path) {
+            let route = route.read(self).map_err(|error| error.at(&place))?;
+            if routes.iter().any(|other| other.method() == route.method() && other.path() == route.path()) {
                 let twice = wrong("this method and path are listed above; write each route once");
                 return Err(twice.at("path").at(&place));
             }
@@ -238,230 +196,21 @@ impl Settings {
         }
         Ok(routes)
     }
-}
 
-impl IssuerSettings {
-    fn read(&self, whole: &Settings) -> Result<Issuer, ConfigError> {
-        let mut issuer = match (&self.iss, &self.name) {
-            (Some(iss), name) => Issuer::new(iss).name(name.as_ref().unwrap_or(iss)),
-            (None, Some(name)) => Issuer::unnamed(name),
-            (None, None) => {
-                return Err(wrong("missing; write iss or, for a system that writes none, name").at("iss"));
-            }
-        };
-        issuer = self.read_keys(issuer, &whole.directory)?;
-        if let Some(types) = &self.types {
-            issuer = issuer.types(types);
-        }
-        if let Some(leeway) = &self.leeway {
-            let leeway = humantime::parse_duration(leeway)
-                .map_err(|_| wrong("not a duration; write one such as \"60s\"").at("leeway"))?;
-            issuer = issuer.leeway(leeway);
-        }
-        if self.dangerous_allow_http {
-            issuer = issuer.dangerous_allow_http();
-        }
-        if self.dangerous_any_audience {
-            issuer = issuer.dangerous_any_audience();
-        } else if self.audience.as_ref().is_some_and(Vec::is_empty) {
-            let message = "empty; write what the issuer puts into aud, or set dangerous_any_audience = true";
-            return Err(ConfigError::new(ConfigErrorKind::Audience, message).at("audience"));
-        }
-        for audience in self.audience.iter().flatten() {
-            issuer = issuer.audience(audience);
-        }
-        if let Some(file) = &self.snapshot_file {
-            if file.as_os_str().is_empty() {
-                let message = "empty; write a path relative to the settings file";
-                return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("snapshot_file"));
-            }
-            issuer = issuer.snapshot(whole.directory.join(file));
-        }
-        self.read_network(issuer, whole)
-    }
-
-    fn read_keys(&self, issuer: Issuer, directory: &Path) -> Result<Issuer, ConfigError> {
-        let given: Vec<_> = self.key_sources().into_iter().filter(|(_, given)| *given).collect();
-        if let [(first, _), (second, _), ..] = given.as_slice() {
-            let message = format!("a second key source besides {first}; write only one of the two");
-            return Err(ConfigError::new(ConfigErrorKind::Keys, message).at(second));
-        }
-        let file = |name: &PathBuf, field| {
-            std::fs::read(directory.join(name)).map_err(|error| {
-                let message = format!("cannot be read ({error}); write a path relative to the settings file");
-                ConfigError::new(ConfigErrorKind::Keys, message).at(field)
-            })
-        };
-        if let Some(name) = &self.hmac_secret_file {
-            let mut secret = file(name, "hmac_secret_file")?;
-            if secret.last() == Some(&b'\n') {
-                secret.pop();
-            }
-            return Ok(issuer.keys(Keys::hmac(secret, self.hmac_algorithms()?)));
-        }
-        let issuer = match self.signature_algorithms()? {
-            Some(algorithms) => issuer.algorithms(algorithms),
-            None => issuer,
-        };
-        let keys = if let Some(url) = &self.jwks {
-            Keys::jwks_url(url)
-        } else if let Some(name) = &self.jwks_file {
-            Keys::jwks(file(name, "jwks_file")?)
-        } else if let Some(name) = &self.pem_file {
-            Keys::pem(file(name, "pem_file")?)
-        } else if self.iss.is_none() && self.discovery == Some(true) {
-            let message = "there is no iss to start from; write iss, or another key source instead";
-            return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("discovery"));
-        } else if self.iss.is_none() || self.discovery == Some(false) {
-            let message = "no key source; write jwks, jwks_file, pem_file or hmac_secret_file";
-            return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("jwks"));
-        } else {
-            Keys::discovery()
-        };
-        Ok(issuer.keys(keys))
-    }
-
-    fn key_sources(&self) -> [(&'static str, bool); 5] {
-        [
-            ("discovery", self.discovery == Some(true)),
-            ("jwks", self.jwks.is_some()),
-            ("jwks_file", self.jwks_file.is_some()),
-            ("pem_file", self.pem_file.is_some()),
-            ("hmac_secret_file", self.hmac_secret_file.is_some()),
-        ]
-    }
-
-    /// The field that a fault of the keys is in; with discovery that is the issuer.
-    fn key_field(&self) -> &'static str {
-        let given = self.key_sources().into_iter().skip(1).find(|(_, given)| *given);
-        given.map_or("iss", |(field, _)| field)
-    }
-
-    fn signature_algorithms(&self) -> Result<Option<Vec<Algorithm>>, ConfigError> {
-        let parse = |name: &str| {
-            name.parse().map_err(|_| {
-                if HmacAlgorithm::from_str(name).is_ok() {
-                    return "a shared secret's algorithm; write it only with hmac_secret_file as the key source".to_owned();
-                }
-                format!("{name:?} is no algorithm; write some of {}", names(&Algorithm::ALL.map(Algorithm::name)))
-            })
-        };
-        self.algorithms.as_ref().map(|names| parse_each(names, parse)).transpose()
-    }
-
-    /// One secret is best used with one algorithm, so only the common one is the default.
-    fn hmac_algorithms(&self) -> Result<Vec<HmacAlgorithm>, ConfigError> {
-        let Some(algorithms) = &self.algorithms else { return Ok(vec![HmacAlgorithm::HS256]) };
-        if algorithms.is_empty() {
-            let message = "empty; write some of HS256, HS384, HS512 or leave them out";
-            return Err(ConfigError::new(ConfigErrorKind::Algorithms, message).at("algorithms"));
-        }
-        parse_each(algorithms, |name| {
-            name.parse().map_err(|_| {
-                let possible = names(&HmacAlgorithm::ALL.map(HmacAlgorithm::name));
-                format!("{name:?} is not for a shared secret; write some of {possible}")
-            })
-        })
+    fn has_issuer(&self, name: &str) -> bool {
+        self.issuer
+            .iter()
+            .any(|issuer| issuer.name.as_ref().or(issuer.iss.as_ref()).is_some_and(|is| is == name))
     }
 }
 
-impl RouteSettings {
-    fn read(&self) -> Result<Route, ConfigError> {
-        if !self.path.starts_with('/') {
-            return Err(wrong("does not start with a slash; write one such as \"/orders\"").at("path"));
+impl OneOrMany {
+    fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
         }
-        let method = self.method.as_deref().map(read_method).transpose()?;
-        let rule = self.read_rule()?;
-        let access = match (self.public, self.optional, rule) {
-            (true, false, None) => Access::Public,
-            (true, true, _) => return Err(wrong("contradicts public; write one of the two").at("optional")),
-            (true, false, Some(_)) => {
-                return Err(wrong(
-                    "no token is looked at, so no scope can be required; leave out public or the scopes",
-                )
-                .at("public"));
-            }
-            (false, true, rule) => Access::Optional(rule.unwrap_or_else(Rule::authenticated)),
-            (false, false, rule) => Access::Required(rule.unwrap_or_else(Rule::authenticated)),
-        };
-        Ok(Route { method, path: self.path.clone(), access })
     }
-
-    fn read_rule(&self) -> Result<Option<Rule>, ConfigError> {
-        let all = self.scopes.as_ref().map(|scopes| read_scopes(scopes, "scopes")).transpose()?;
-        let any = self.any_scopes.as_ref().map(|scopes| read_scopes(scopes, "any_scopes")).transpose()?;
-        if any.as_ref().is_some_and(Vec::is_empty) {
-            let message = "empty, so nobody could call this route; write scopes or leave it out";
-            return Err(ConfigError::new(ConfigErrorKind::Scope, message).at("any_scopes"));
-        }
-        Ok(match (all, any) {
-            (None, None) => None,
-            (Some(all), None) => Some(all_of(all)),
-            (None, Some(any)) => Some(any_of(any)),
-            (Some(all), Some(any)) => Some(all_of([all_of(all), any_of(any)])),
-        })
-    }
-}
-
-impl Route {
-    /// The method; `None` for any.
-    #[must_use]
-    pub fn method(&self) -> Option<&Method> {
-        self.method.as_ref()
-    }
-
-    /// The path, in the router's syntax.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Who may call it.
-    #[must_use]
-    pub fn access(&self) -> &Access {
-        &self.access
-    }
-}
-
-fn read_method(text: &str) -> Result<Method, ConfigError> {
-    let known = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::CONNECT,
-    ];
-    known.into_iter().find(|method| method.as_str() == text).ok_or_else(|| {
-        wrong("not a method; write GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE or CONNECT")
-            .at("method")
-    })
-}
-
-fn read_scopes(texts: &[String], field: &str) -> Result<Vec<Scope>, ConfigError> {
-    let read = |(index, text): (usize, &String)| {
-        text.parse::<Scope>().map_err(|error| {
-            let message = format!("{text:?} is no scope: {error}; write one scope per string");
-            ConfigError::new(ConfigErrorKind::Scope, message).at(&format!("{field}[{index}]"))
-        })
-    };
-    texts.iter().enumerate().map(read).collect()
-}
-
-fn parse_each<T>(names: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, ConfigError> {
-    let parse = |(index, name): (usize, &String)| {
-        parse(name).map_err(|message| {
-            ConfigError::new(ConfigErrorKind::Algorithms, message).at(&format!("algorithms[{index}]"))
-        })
-    };
-    names.iter().enumerate().map(parse).collect()
-}
-
-fn names(all: &[&str]) -> String {
-    all.join(", ")
 }
 
 fn wrong(message: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {

@@ -54,3 +54,4 @@ mod support;
 mod testing_kit;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
+mod trust;

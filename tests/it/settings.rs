@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower_bearer::settings::{Access, Settings};
-use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{Algorithm, ConfigErrorKind, HmacAlgorithm, TokenError};
+use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
+use tower_bearer::{Algorithm, ConfigErrorKind, Event, HmacAlgorithm, TokenError};
 
 use crate::keys::public_pem;
 use crate::support::{API, ISSUER, block_on, seconds};
@@ -107,6 +108,107 @@ public = true
         .collect();
     let orders = "GET /orders all_of([all_of([\"orders:read\"]), any_of([\"reports\", \"admin\"])])";
     assert_eq!(found, [orders, "any /feed optional all_of([])", "any /healthz public"]);
+}
+
+/// What code can say of an issuer, a route and scopes, a file can say too.
+#[test]
+fn a_file_says_how_claims_are_read_and_who_may_do_what() {
+    let folder = Folder::new("trust");
+    let (id, shop) = (Idp::new(ISSUER), Idp::new("-"));
+    folder.write("id.json", id.jwks());
+    folder.write("shop.json", shop.jwks());
+    let text = format!(
+        r#"
+resource = "{API}"
+cache    = false
+
+[implies]
+"item:all" = ["item:read", "item:write"]
+
+[[issuer]]
+iss             = "{ISSUER}"
+also            = "id.example.com"
+jwks_file       = "id.json"
+profile         = "rfc9068"
+types           = ["at+jwt", "JWT"]
+client_claim    = "azp"
+scope_claim     = ["/realm_access/roles", "scope"]
+required        = ["jti"]
+claims          = {{ token_use = "access", "/app/env" = ["live", "test"] }}
+optional_audience = true
+unlisted        = true
+
+[[issuer]]
+name      = "shop"
+jwks_file = "shop.json"
+profile   = "oro"
+clients   = ["robot", "printer"]
+
+[issuer.grants]
+robot = ["item:all"]
+
+[[route]]
+path    = "/items"
+scopes  = ["item:read"]
+issuers = ["shop"]
+clients = ["robot", "other"]
+claims  = {{ "tenant" = ["blue", "green"] }}
+"#
+    );
+    let settings = Settings::read(folder.write("settings.toml", text)).unwrap();
+    let api = settings.resource_server().unwrap();
+    let verify = |token: TokenBuilder| block_on(api.verify(&token.sign())).map_err(|why| why.token_error());
+    let good = || {
+        let token = id.token(API).header("typ", "JWT").claim("azp", "app").claim("token_use", "access");
+        token.claim("app", json!({"env": "live"})).claim("realm_access", json!({"roles": ["item:read"]}))
+    };
+    let token = verify(good()).unwrap();
+    assert_eq!((token.client_id(), token.scopes().to_string().as_str()), (Some("app"), "item:read"));
+    assert_eq!(verify(good().claim("iss", "id.example.com")).unwrap().issuer(), ISSUER);
+    assert_eq!(verify(good().without_claim("aud")).unwrap().client_id(), Some("app"));
+    for (token, fault) in [
+        (good().header("typ", "x"), TokenError::Type),
+        (good().without_claim("jti"), TokenError::MissingClaim),
+        (good().claim("token_use", "id"), TokenError::ClaimValue),
+        (good().claim("app", json!({"env": "dev"})), TokenError::ClaimValue),
+        (good().claim("aud", "x"), TokenError::Audience),
+    ] {
+        assert_eq!(verify(token).unwrap_err(), Some(fault));
+    }
+    let of = |client: &str| {
+        let token = shop.token(client).header("typ", "JWT").without_claim("iss").without_header("kid");
+        token.claim("scopes", json!(["admin"])).claim("tenant", "blue")
+    };
+    let robot = verify(of("robot")).unwrap();
+    assert_eq!(robot.scopes().to_string(), "item:all", "what is granted here, not what was asked for there");
+    assert!(robot.has_scope("item:read"));
+    assert!(verify(of("printer")).unwrap().scopes().is_empty());
+    assert_eq!(verify(of("other")).unwrap_err(), Some(TokenError::Audience));
+
+    let routes = settings.routes().unwrap();
+    let Access::Required(rule) = routes[0].access() else { panic!("{routes:?}") };
+    assert!(rule.allows(&robot));
+    assert!(rule.allows(&verify(of("robot").claim("tenant", json!(["x", "green"]))).unwrap()));
+    for (name, token) in [
+        ("another tenant", of("robot").claim("tenant", "red")),
+        ("another client", of("printer")),
+        ("another issuer", good().claim("azp", "robot").claim("tenant", "blue")),
+    ] {
+        assert!(!rule.allows(&verify(token).unwrap()), "{name}");
+    }
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let told = seen.clone();
+    let api = settings.builder().unwrap().observer(move |event: &Event<'_>| {
+        if let Event::Accepted { cached, .. } = event {
+            told.lock().unwrap().push(*cached);
+        }
+    });
+    let api = api.build().unwrap();
+    let token = good().sign();
+    assert!(block_on(api.verify(&token)).is_ok() && block_on(api.verify(&token)).is_ok());
+    assert_eq!(*seen.lock().unwrap(), [false, false], "cache = false");
+    let listed = api.metadata().unwrap().document();
+    assert_eq!(listed.get("authorization_servers"), None, "{listed}");
 }
 
 #[test]
@@ -245,6 +347,25 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
         (issuer("jwks_file = \"text\""), "issuer[0].jwks_file", "not a JWK Set"),
         (issuer("pem_file = \"text\""), "issuer[0].pem_file", "not a public key in PEM"),
         (issuer("hmac_secret_file = \"short\""), "issuer[0].hmac_secret_file", "at least 32 random bytes"),
+        (keys("profile = \"nobody\""), "issuer[0].profile", "write one of default, rfc9068"),
+        (keys("profile = \"oro\""), "issuer[0].clients", "write the clients"),
+        (
+            keys("profile = \"oro\"\nclients = [\"a\"]\ntrust_scopes = true"),
+            "issuer[0].trust_scopes",
+            "write grants",
+        ),
+        (keys("client_claim = 1"), "issuer[0].client_claim", "write a string or a list of strings"),
+        (keys("clients = []"), "issuer[0].clients", "write some"),
+        (keys("grants = { a = [\"two words\"] }"), "issuer[0].grants", "is no scope"),
+        (keys("grants = { a = \"a\" }"), "issuer[0].grants.a", "expected a sequence"),
+        (keys("claims = { a = [] }"), "issuer[0].claims", "write some"),
+        (keys("also = \"\""), "issuer[0].also", "write what the tokens say"),
+        (format!("{}\n[implies]\na = [\"\"]", keys("")), "implies", "is no scope"),
+        (route("path = \"/\"\nissuers = [\"x\"]"), "route[0].issuers", "no issuer is called"),
+        (route("path = \"/\"\nissuers = []"), "route[0].issuers", "nobody could call"),
+        (route("path = \"/\"\nclients = []"), "route[0].clients", "nobody could call"),
+        (route("path = \"/\"\nclaims = { a = [] }"), "route[0].claims.a", "nobody could call"),
+        (route("path = \"/\"\npublic = true\nclients = [\"a\"]"), "route[0].public", "leave out public"),
         (keys("audience = []"), "issuer[0].audience", "dangerous_any_audience"),
         (keys("audience = [\"\"]"), "issuer[0].audience", "write what the issuer puts into aud"),
         (keys("audience = \"a\""), "issuer[0].audience", "expected a sequence"),
