@@ -1,0 +1,307 @@
+//! What good requests notice of made-up key ids, on a machine that has room for both.
+//!
+//! Good requests, half of them with one token that is known and half with a new one each, are sent at a constant rate:
+//! alone, beside a flood of good requests, and beside one of made-up key ids. The two floods have the same rate, a share
+//! of what this machine answers flat out, so that what differs is only what is sent; the known token of the first is the
+//! cheapest request there is.
+//!
+//! A request is sent when it is due, whether those before it have been answered or not, and its latency counts from then:
+//! a pause shows in all the requests that fell due in it. Senders are threads outside of the runtime. They sleep between
+//! requests, and what the sleep is too long by is in every figure.
+//!
+//! The loads take turns for several rounds. A figure is the median of the rounds and a ratio is the median of the ratios
+//! within each round, so that a machine that gets slower meanwhile spoils neither. A round in which other programs were busy
+//! is left out and done again, but not for ever: how busy they were is printed beside the figures.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::Error;
+use crate::flat_out::{Flood, Kind};
+use crate::tally::{Expected, Tally};
+use crate::world::{Way, World};
+
+/// Of what the machine answers flat out.
+const SHARE: f64 = 0.4;
+
+/// With more processors than this busy with other programs, a round is left out.
+const UNDISTURBED: f64 = 0.1;
+
+pub(crate) struct Size {
+    pub(crate) rounds: usize,
+    /// Of one load in one round.
+    pub(crate) length: Duration,
+    /// Of one flood flat out.
+    pub(crate) calibration: Duration,
+    /// Of each kind.
+    pub(crate) good_per_second: u32,
+}
+
+/// What was seen under one load, a round after the other.
+#[derive(Default)]
+struct Seen(Vec<Turn>);
+
+/// One load in one round.
+struct Turn {
+    known: Latencies,
+    fresh: Latencies,
+    /// `None` where the system does not say.
+    busy: Option<Busy>,
+}
+
+/// In microseconds.
+#[derive(Clone, Copy)]
+struct Latencies {
+    p50: f64,
+    p99: f64,
+}
+
+pub(crate) async fn compare(world: &World, size: &Size, broken: &mut Vec<String>) -> Result<(), Error> {
+    // The first one fetches the keys.
+    Tally::default().send(&world.called(), &world.good()).await;
+    for (name, good, flood) in [
+        ("the layer called in this process", world.called(), world.called()),
+        // Two clients, each with its own connections.
+        ("HTTP/1.1 on loopback, client and server on the same cores", world.http(), world.http()),
+    ] {
+        println!("good requests beside a paced flood, {name}:");
+        Comparison { world, size, good, flood }.run(broken).await?;
+    }
+    Ok(())
+}
+
+struct Comparison<'a> {
+    world: &'a World,
+    size: &'a Size,
+    /// The way of the good requests that are measured.
+    good: Way,
+    flood: Way,
+}
+
+impl Comparison<'_> {
+    async fn run(&self, broken: &mut Vec<String>) -> Result<(), Error> {
+        let (known, made_up) = (Kind::Known(self.world.good()), Kind::MadeUp);
+        let (flat_known, flat_made_up) =
+            (self.flat_out(&known, broken).await?, self.flat_out(&made_up, broken).await?);
+        let rate = flat_known.min(flat_made_up) * SHARE;
+        println!(
+            "  flat out: {flat_known:.0} known tokens or {flat_made_up:.0} made-up key ids a second; the floods: {rate:.0} \
+             a second, {:.0} % of the fewer; measured: {1} with a known token and {1} with new ones a second",
+            SHARE * 100.0,
+            self.size.good_per_second,
+        );
+        let loads = [None, Some(known), Some(made_up)];
+        let (mut seen, measured) = ([(); 3].map(|()| Seen::default()), Arc::new(Tally::default()));
+        let floods = [(); 3].map(|()| Arc::new(Tally::default()));
+        let (mut order, mut left_out) = ([0, 1, 2], 0);
+        while seen.iter().any(|seen| seen.0.len() < self.size.rounds) {
+            order.rotate_left(1);
+            let mut disturbed = false;
+            for place in order {
+                let (Some(load), Some(seen), Some(flood)) =
+                    (loads.get(place), seen.get_mut(place), floods.get(place))
+                else {
+                    continue;
+                };
+                let turn = self.turn(load.as_ref().map(|kind| (kind, rate, flood)), &measured).await?;
+                disturbed |= turn.busy.as_ref().is_some_and(|busy| busy.others > UNDISTURBED);
+                seen.0.push(turn);
+            }
+            if disturbed && left_out < self.size.rounds {
+                left_out = left_out.saturating_add(1);
+                for Seen(turns) in &mut seen {
+                    turns.pop();
+                }
+            }
+        }
+        let [alone, beside_good, beside_made_up] = &seen;
+        println!("  {:38}{:^32}{:^32}cores busy", "", "known token", "new token");
+        println!("  {:38}{}{}ours + others", "", Latencies::HEADINGS, Latencies::HEADINGS);
+        alone.print("(a) alone");
+        beside_good.print("(b) beside known tokens");
+        beside_made_up.print("(c) beside made-up key ids");
+        beside_made_up.print_ratio("(c)/(b), what the key ids cost", beside_good);
+        beside_made_up.print_ratio("(c)/(a), what the flood costs", alone);
+        let [_, good, made_up] = &floods;
+        println!("  {left_out} rounds left out, because other programs were busy");
+        println!("  accounts: measured: {measured}; (b): {good}; (c): {made_up}");
+        measured.check(Expected::Ok, broken);
+        good.check(Expected::Ok, broken);
+        made_up.check(Expected::Refused, broken);
+        Ok(())
+    }
+
+    /// So many a second are answered if nothing else is done.
+    async fn flat_out(&self, kind: &Kind, broken: &mut Vec<String>) -> Result<f64, Error> {
+        let start = Instant::now();
+        let flood = Flood::begin(self.world, &self.flood, kind);
+        tokio::time::sleep(self.size.calibration).await;
+        let tally = flood.end().await?;
+        tally.check(kind.expected(), broken);
+        Ok(u32::try_from(tally.sent()).map_or(f64::MAX, f64::from) / start.elapsed().as_secs_f64())
+    }
+
+    /// One load in one round.
+    async fn turn(
+        &self,
+        flood: Option<(&Kind, f64, &Arc<Tally>)>,
+        measured: &Arc<Tally>,
+    ) -> Result<Turn, Error> {
+        let (length, rate) = (self.size.length, f64::from(self.size.good_per_second));
+        let mut new: Vec<_> = (0..)
+            .map(f64::from)
+            .take_while(|n| n / rate <= length.as_secs_f64())
+            .map(|_| self.world.good())
+            .collect();
+        let token = self.world.good();
+        let (known, fresh) = (Stream::new(&self.good, measured), Stream::new(&self.good, measured));
+        let (start, used) = (Instant::now(), Processors::now());
+        let mut senders = JoinSet::new();
+        if let Some((kind, rate, tally)) = flood {
+            let (kind, world, flood) = (kind.clone(), self.world.clone(), Stream::new(&self.flood, tally));
+            senders.spawn_blocking(move || flood.pace(rate, length, || Some(kind.token(&world))));
+        }
+        let stream = known.clone();
+        senders.spawn_blocking(move || stream.pace(rate, length, || Some(token.clone())));
+        let stream = fresh.clone();
+        senders.spawn_blocking(move || stream.pace(rate, length, || new.pop()));
+        while let Some(done) = senders.join_next().await {
+            done?;
+        }
+        let busy = used.zip(Processors::now()).map(|(before, after)| after.since(&before, start.elapsed()));
+        measured.settle().await;
+        if let Some((_, _, tally)) = flood {
+            tally.settle().await;
+        }
+        Ok(Turn { known: known.latencies(), fresh: fresh.latencies(), busy })
+    }
+}
+
+/// Requests at a constant rate.
+struct Stream {
+    way: Way,
+    tally: Arc<Tally>,
+    took: Mutex<Vec<Duration>>,
+}
+
+impl Stream {
+    fn new(way: &Way, tally: &Arc<Tally>) -> Arc<Self> {
+        Arc::new(Self { way: way.clone(), tally: tally.clone(), took: Mutex::default() })
+    }
+
+    /// Sends each when it is due. If the sleep was too long, several are due at once.
+    fn pace(
+        self: &Arc<Self>,
+        per_second: f64,
+        length: Duration,
+        mut token: impl FnMut() -> Option<Arc<str>>,
+    ) {
+        let (runtime, start) = (Handle::current(), Instant::now());
+        for after in (0_u32..).map(|n| Duration::from_secs_f64(f64::from(n) / per_second)) {
+            let (Some(due), Some(token)) = (start.checked_add(after), token()) else { return };
+            if after >= length {
+                return;
+            }
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            self.tally.begin();
+            let stream = self.clone();
+            runtime.spawn(async move {
+                stream.tally.finish(&stream.way, &token).await;
+                stream.took.lock().unwrap_or_else(PoisonError::into_inner).push(due.elapsed());
+            });
+        }
+    }
+
+    fn latencies(&self) -> Latencies {
+        let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        took.sort_unstable();
+        let at = |percent: usize| {
+            let place = took.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
+            took.get(place).copied().unwrap_or_default().as_secs_f64() * 1e6
+        };
+        Latencies { p50: at(50), p99: at(99) }
+    }
+}
+
+impl Latencies {
+    const HEADINGS: &str = "     p50     p99 (least-most)    ";
+}
+
+impl Seen {
+    /// Known tokens first, then new ones.
+    const KINDS: [fn(&Turn) -> Latencies; 2] = [|turn| turn.known, |turn| turn.fresh];
+
+    fn print(&self, name: &str) {
+        print!("  {name:38}");
+        for kind in Self::KINDS {
+            let p99 = || self.0.iter().map(|turn| kind(turn).p99);
+            let (least, most) = (p99().fold(f64::MAX, f64::min), p99().fold(0.0, f64::max));
+            let p50 = median(self.0.iter().map(|turn| kind(turn).p50));
+            print!("{p50:5.0} us{:5.0} us {:16}", median(p99()), format!("({least:.0}-{most:.0})"));
+        }
+        let busy = |whose: fn(&Busy) -> f64| median(self.0.iter().filter_map(|t| t.busy.as_ref()).map(whose));
+        println!("{:.2} + {:.2}", busy(|busy| busy.ours), busy(|busy| busy.others));
+    }
+
+    fn print_ratio(&self, name: &str, other: &Self) {
+        print!("  {name:38}");
+        for kind in Self::KINDS {
+            let ratio = |of: fn(Latencies) -> f64| {
+                median(self.0.iter().zip(&other.0).map(|(ours, theirs)| of(kind(ours)) / of(kind(theirs))))
+            };
+            print!("{:8.2}{:8.2} {:16}", ratio(|of| of.p50), ratio(|of| of.p99), "");
+        }
+        println!();
+    }
+}
+
+fn median(of: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<_> = of.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// How many processors were busy.
+struct Busy {
+    /// With this process: servers, clients and senders.
+    ours: f64,
+    /// With whatever else runs on this machine. It should be next to nothing, or the figures are about that.
+    others: f64,
+}
+
+/// What they have done so far, where Linux says so: in hundredths of a second (proc(5)).
+struct Processors {
+    ours: u64,
+    all: u64,
+}
+
+impl Processors {
+    fn now() -> Option<Self> {
+        let process = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // After the name, which may hold anything, from the third field on; wanted are the fourteenth and the fifteenth.
+        let (_, fields) = process.rsplit_once(')')?;
+        let ours = fields.split_whitespace().skip(11).take(2);
+        let machine = std::fs::read_to_string("/proc/stat").ok()?;
+        // All of the first line but what was idle (the fourth and the fifth), and guests, which are counted twice.
+        let all = machine.lines().next()?.split_whitespace().skip(1);
+        let all =
+            all.take(8).enumerate().filter(|(place, _)| !matches!(place, 3 | 4)).map(|(_, field)| field);
+        Some(Self { ours: sum(ours)?, all: sum(all)? })
+    }
+
+    fn since(&self, before: &Self, elapsed: Duration) -> Busy {
+        let busy = |now: u64, before: u64| {
+            let ticks = u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
+            f64::from(ticks) / 100.0 / elapsed.as_secs_f64()
+        };
+        let ours = busy(self.ours, before.ours);
+        Busy { ours, others: (busy(self.all, before.all) - ours).max(0.0) }
+    }
+}
+
+fn sum<'a>(ticks: impl Iterator<Item = &'a str>) -> Option<u64> {
+    ticks.map(|field| field.parse::<u64>().ok()).sum()
+}
