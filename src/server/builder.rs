@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use super::cache::Cache;
+use super::cache::{Cache, Limits};
 use super::issuer::{Defaults, Issuer, TrustedIssuer};
 use super::{Inner, ResourceServer, metadata};
 use crate::error::{ConfigError, ConfigErrorKind};
@@ -25,7 +25,7 @@ pub struct ResourceServerBuilder {
     metadata: metadata::Members,
     serves_metadata: bool,
     observers: Vec<Box<dyn Observer>>,
-    caches: bool,
+    cache: Option<Limits>,
     implies: Vec<(String, Vec<String>)>,
 }
 
@@ -39,7 +39,7 @@ impl ResourceServerBuilder {
             metadata: metadata::Members::new(),
             serves_metadata: true,
             observers: Vec::new(),
-            caches: true,
+            cache: Some(Limits::DEFAULT),
             implies: Vec::new(),
         }
     }
@@ -83,7 +83,15 @@ impl ResourceServerBuilder {
     /// at on every request. While it is remembered, it is in the memory of this process. It is wiped when it is forgotten;
     /// a server that gets no more tokens keeps its last ones.
     pub fn without_cache(mut self) -> Self {
-        self.caches = false;
+        self.cache = None;
+        self
+    }
+
+    /// Remembers so many verified tokens at most, in so many bytes, instead of ten thousand in 16 MiB. For more clients than
+    /// that: a token takes its length, that of its claims, and a few hundred bytes. Each bound is divided among sixteen parts
+    /// of the cache and rounded up. The last of this and [`without_cache`](Self::without_cache) counts.
+    pub fn cache_capacity(mut self, tokens: usize, bytes: usize) -> Self {
+        self.cache = Some(Limits { tokens, bytes });
         self
     }
 
@@ -188,7 +196,7 @@ impl ResourceServerBuilder {
             identity,
             issuers,
             by_iss,
-            cache: self.caches.then(Cache::new),
+            cache: self.cache.map(Cache::new),
             metadata_members: self.metadata,
             scopes: Mutex::default(),
         })))

@@ -17,7 +17,8 @@ use super::verify::Trusted;
 use crate::jose::Standing;
 use crate::token::Token;
 
-/// So many verified tokens are remembered by one server.
+/// So many verified tokens are remembered by one server, unless
+/// [`cache_capacity`](crate::ResourceServerBuilder::cache_capacity) says otherwise.
 pub const MAX_CACHED_TOKENS: usize = 10_000;
 
 /// So many bytes are used for them, their claims and our bookkeeping.
@@ -28,8 +29,6 @@ pub const MAX_CACHED_FOR: Duration = Duration::from_secs(5 * 60);
 
 /// Those who look for a token wait for nobody but whoever stores one in the same shard.
 const SHARDS: usize = 16;
-const SHARD_TOKENS: usize = MAX_CACHED_TOKENS / SHARDS;
-const SHARD_BYTES: usize = MAX_CACHE_BYTES / SHARDS;
 
 /// What an entry takes besides its token: itself, its counters, and its places in a map and a queue that may be a little
 /// more than half empty.
@@ -42,6 +41,13 @@ pub(super) struct Cache {
     shards: [RwLock<Shard>; SHARDS],
     /// Seeded at random, so that nobody can choose who shares a shard or a place in it.
     hasher: RandomState,
+}
+
+/// How much is remembered at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) tokens: usize,
+    pub(super) bytes: usize,
 }
 
 /// That a token was good, and what this rests on.
@@ -60,8 +66,8 @@ pub(super) struct Verdict {
 }
 
 /// `order` has each key of `by_hash` once; `bytes` is the sum of their sizes.
-#[derive(Default)]
 struct Shard {
+    limits: Limits,
     /// Two tokens with the same hash push each other out. They are told apart by their text.
     by_hash: HashMap<u64, Arc<Verdict>>,
     order: VecDeque<u64>,
@@ -69,8 +75,9 @@ struct Shard {
 }
 
 impl Cache {
-    pub(super) fn new() -> Self {
-        Self { shards: Default::default(), hasher: RandomState::new() }
+    pub(super) fn new(limits: Limits) -> Self {
+        let shard = |_| RwLock::new(Shard::new(limits.shared()));
+        Self { shards: std::array::from_fn(shard), hasher: RandomState::new() }
     }
 
     /// What was found about this very text, byte for byte.
@@ -109,6 +116,15 @@ impl Cache {
     }
 }
 
+impl Limits {
+    pub(super) const DEFAULT: Self = Self { tokens: MAX_CACHED_TOKENS, bytes: MAX_CACHE_BYTES };
+
+    /// The part of one shard.
+    fn shared(self) -> Self {
+        Self { tokens: self.tokens.div_ceil(SHARDS), bytes: self.bytes.div_ceil(SHARDS) }
+    }
+}
+
 impl Verdict {
     pub(super) fn new(
         token: Token,
@@ -133,6 +149,10 @@ impl Verdict {
 }
 
 impl Shard {
+    fn new(limits: Limits) -> Self {
+        Self { limits, by_hash: HashMap::new(), order: VecDeque::new(), bytes: 0 }
+    }
+
     fn find(&self, hash: u64, raw: &str) -> Option<&Arc<Verdict>> {
         self.by_hash.get(&hash).filter(|verdict| verdict.token.is(raw))
     }
@@ -143,8 +163,8 @@ impl Shard {
         while self.oldest().is_some_and(|oldest| oldest.until <= now) {
             gone.extend(self.evict(now));
         }
-        let Some(left) = SHARD_BYTES.checked_sub(verdict.size()) else { return gone };
-        while !self.order.is_empty() && (self.order.len() >= SHARD_TOKENS || self.bytes > left) {
+        let Some(left) = self.limits.bytes.checked_sub(verdict.size()) else { return gone };
+        while !self.order.is_empty() && (self.order.len() >= self.limits.tokens || self.bytes > left) {
             gone.extend(self.evict(now));
         }
         self.bytes = self.bytes.saturating_add(verdict.size());
@@ -215,7 +235,7 @@ mod tests {
     }
 
     fn check(shard: &Shard) {
-        assert!(shard.order.len() <= SHARD_TOKENS && shard.bytes <= SHARD_BYTES);
+        assert!(shard.order.len() <= shard.limits.tokens && shard.bytes <= shard.limits.bytes);
         assert_eq!(shard.order.len(), shard.by_hash.len());
         assert!(shard.order.iter().all(|hash| shard.by_hash.contains_key(hash)));
         assert_eq!(shard.bytes, shard.by_hash.values().map(|verdict| verdict.size()).sum::<usize>());
@@ -223,14 +243,14 @@ mod tests {
 
     #[test]
     fn the_shards_share_the_bounds() {
-        assert_eq!(SHARDS * SHARD_TOKENS, MAX_CACHED_TOKENS);
-        assert_eq!(SHARDS * SHARD_BYTES, MAX_CACHE_BYTES);
+        let part = Limits::DEFAULT.shared();
+        assert_eq!((SHARDS * part.tokens, SHARDS * part.bytes), (MAX_CACHED_TOKENS, MAX_CACHE_BYTES));
     }
 
     #[test]
     fn a_hash_alone_is_no_match() {
         let now = Instant::now();
-        let mut shard = Shard::default();
+        let mut shard = Shard::new(Limits::DEFAULT.shared());
         shard.insert(7, verdict("one", now + MAX_CACHED_FOR), now);
         assert!(shard.find(7, "one").is_some());
         assert!(shard.find(7, "two").is_none());
@@ -243,7 +263,7 @@ mod tests {
     #[test]
     fn the_bounds_hold_whatever_happens() {
         let start = Instant::now();
-        let (mut shard, mut random) = (Shard::default(), RandomState::new().hash_one(()));
+        let (mut shard, mut random) = (Shard::new(Limits::DEFAULT.shared()), RandomState::new().hash_one(()));
         println!("seed {random}");
         let mut next = |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -267,14 +287,14 @@ mod tests {
             check(&shard);
             fullest = (fullest.0.max(shard.order.len()), fullest.1.max(shard.bytes));
         }
-        assert_eq!(fullest.0, SHARD_TOKENS);
-        assert!(fullest.1 > SHARD_BYTES - 20_000, "{fullest:?}");
+        assert_eq!(fullest.0, shard.limits.tokens);
+        assert!(fullest.1 > shard.limits.bytes - 20_000, "{fullest:?}");
     }
 
     #[test]
     fn what_is_over_makes_room() {
         let start = Instant::now();
-        let mut shard = Shard::default();
+        let mut shard = Shard::new(Limits::DEFAULT.shared());
         for hash in 0..100 {
             shard.insert(hash, verdict("x", start + MAX_CACHED_FOR), start);
         }
@@ -286,9 +306,9 @@ mod tests {
     #[test]
     fn what_could_never_fit_stays_out() {
         let now = Instant::now();
-        let mut shard = Shard::default();
+        let mut shard = Shard::new(Limits::DEFAULT.shared());
         shard.insert(1, verdict("one", now + MAX_CACHED_FOR), now);
-        shard.insert(2, verdict(&"x".repeat(SHARD_BYTES), now + MAX_CACHED_FOR), now);
+        shard.insert(2, verdict(&"x".repeat(shard.limits.bytes), now + MAX_CACHED_FOR), now);
         assert!(shard.find(1, "one").is_some());
         assert_eq!(shard.order.len(), 1);
         check(&shard);

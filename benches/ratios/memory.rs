@@ -1,0 +1,72 @@
+//! Allocations for one request, and memory for one remembered token.
+
+use allocation_counter::{AllocationInfo, measure};
+use http::StatusCode;
+use std::sync::Arc;
+use tower::Service;
+use tower_bearer::Algorithm;
+
+use crate::Effort;
+use crate::measure::as_f64;
+use crate::report::{Goal, Report};
+use crate::requests::{Inner, call, now, protected, request};
+use crate::tokens::{Sample, Signer};
+
+pub(crate) fn rows(effort: Effort, report: &mut Report) {
+    let signer = Signer::new(Algorithm::RS256);
+    let samples = signer.samples(effort.batch);
+    let api = signer.server().build().expect("a server");
+    let mut layer = protected(&api);
+    let mut one = |sample: &Sample| {
+        let request = request(sample);
+        of(|| drop(now(layer.call(request)).expect("an answer")))
+    };
+    // The first of all makes room in tables.
+    let _ = one(&samples[0]);
+    let cold = one(&samples[1]);
+    let warm = one(&samples[1]);
+    let control = {
+        let mut request = request(&samples[1]);
+        let identity = Arc::new(());
+        of(|| {
+            request.extensions_mut().insert(Control(identity.clone()));
+            drop(now(Inner.call(request)).expect("an answer"));
+        })
+    };
+    let noop = {
+        let request = request(&samples[1]);
+        of(|| drop(now(Inner.call(request)).expect("an answer")))
+    };
+    let net =
+        |info: AllocationInfo| as_f64((info.count_total - noop.count_total).try_into().expect("a count"));
+    report.figure("allocations: a control that inserts one Arc", net(control));
+    report.row("allocations: a known token", net(warm), Goal::AtMost(net(control)));
+    report.row("allocations: a new token", net(cold), Goal::AtMost(net(control) + 5.0));
+
+    // Both halves grow the tables alike, so the second is what a token takes and not what they keep ready.
+    let api = signer.server().cache_capacity(4 * effort.batch, 128 << 20).build().expect("a server");
+    let mut layer = protected(&api);
+    let kept = of(|| {
+        call(&mut layer, &samples, StatusCode::OK);
+    });
+    let payload = |sample: &Sample| sample.token.split('.').nth(1).map_or(0, |part| part.len() * 3 / 4);
+    let texts: usize = samples.iter().map(|sample| sample.token.len() + payload(sample)).sum();
+    let each = (kept.bytes_current as f64 - as_f64(texts)) / as_f64(samples.len());
+    report.row(
+        "memory: bytes for a remembered token besides itself and its claims",
+        each,
+        Goal::AtMost(256.0),
+    );
+}
+
+#[derive(Clone)]
+struct Control(#[expect(dead_code, reason = "it is only carried")] Arc<()>);
+
+fn of(work: impl FnOnce()) -> AllocationInfo {
+    let mut work = Some(work);
+    measure(|| {
+        if let Some(work) = work.take() {
+            work();
+        }
+    })
+}

@@ -1,0 +1,199 @@
+//! Requests through the layer, net of a layer that does nothing: new tokens, known ones, and refusals.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use http::header::AUTHORIZATION;
+use http::{Request, Response, StatusCode};
+use serde_json::json;
+use tower::{Layer, Service};
+use tower_bearer::{Algorithm, BearerAuth, BearerAuthLayer, ResourceServer, Token};
+
+use crate::Effort;
+use crate::measure::{PerOne, rounds, time};
+use crate::report::{Goal, Report};
+use crate::tokens::{SCOPE, Sample, Signer};
+
+pub(crate) fn rows(effort: Effort, report: &mut Report) {
+    let signer = Signer::new(Algorithm::RS256);
+    let fresh = signer.samples(effort.fresh);
+    let api = || signer.server().build().expect("a server");
+
+    let mut walk = Walk::new(&fresh, effort.batch);
+    let mut raw = Walk::new(&fresh, effort.batch);
+    let mut without = Walk::new(&fresh, effort.batch);
+    let (mut cold, mut noop) = (protected(&api()), Inner);
+    let taken = rounds(
+        effort.rounds,
+        vec![
+            ("raw", Box::new(|| time(raw.next(), |sample| signer.verify_raw(black_box(sample))))),
+            ("noop", Box::new(|| call(&mut noop, without.next(), StatusCode::OK))),
+            ("cold", Box::new(|| call(&mut cold, walk.next(), StatusCode::OK))),
+        ],
+    );
+    report.row(
+        format!("RS256: a new token through the layer, {} in turn / raw", fresh.len()),
+        taken.net_ratio("cold", "noop", "raw"),
+        Goal::AtMost(1.08),
+    );
+
+    for (count, goal) in [(1, 0.010), (100, 0.014), (1_000, 0.035), (10_000, 0.065)] {
+        let known = &fresh[..count.min(fresh.len())];
+        let server =
+            signer.server().cache_capacity(2 * count.max(10_000), 128 << 20).build().expect("a server");
+        let mut warm = protected(&server);
+        call(&mut warm, known, StatusCode::OK);
+        let batch = 4 * effort.batch;
+        let mut walk = Walk::new(known, batch);
+        let mut without = Walk::new(known, batch);
+        let mut raw = Walk::new(known, effort.batch / 4);
+        let mut noop = Inner;
+        let taken = rounds(
+            effort.rounds,
+            vec![
+                ("raw", Box::new(|| time(raw.next(), |sample| signer.verify_raw(black_box(sample))))),
+                ("noop", Box::new(|| call(&mut noop, without.next(), StatusCode::OK))),
+                ("warm", Box::new(|| call(&mut warm, walk.next(), StatusCode::OK))),
+            ],
+        );
+        let net = taken.median("warm") - taken.median("noop");
+        report.figure(format!("RS256: a known token, {count} in turn, ns"), net);
+        let ratio = taken.net_ratio("warm", "noop", "raw");
+        report.row(format!("RS256: a known token, {count} in turn / raw"), ratio, Goal::AtMost(goal));
+    }
+    refusals(effort, &signer, &api(), report);
+}
+
+fn refusals(effort: Effort, signer: &Signer, api: &ResourceServer, report: &mut Report) {
+    let good = signer.samples(1);
+    let of = |claims| vec![signer.sample(0, &claims)];
+    for (name, lines, goal) in [
+        ("no token", None, 0.03),
+        ("junk", Some(vec![Sample::of("junk")]), 0.03),
+        ("a long junk", Some(vec![Sample::of(&"junk".repeat(220))]), 0.03),
+        ("expired", Some(of(json!({"exp": 1_000_000_000}))), 0.07),
+        ("of another issuer", Some(of(json!({"iss": "https://other.example.com"}))), 0.07),
+        ("for another audience", Some(of(json!({"aud": "https://other.example.com"}))), 0.07),
+    ] {
+        let (mut refusing, mut noop) = (protected(api), Inner);
+        let batch = effort.batch;
+        let requests = || (0..batch).map(|_| lines.as_ref().map_or_else(bare, |lines| request(&lines[0])));
+        let rounds = rounds(
+            effort.rounds,
+            vec![
+                ("raw", Box::new(|| time(0..batch / 4, |_| signer.verify_raw(black_box(&good[0]))))),
+                ("noop", Box::new(|| send(&mut noop, requests(), StatusCode::OK))),
+                ("refusal", Box::new(|| send(&mut refusing, requests(), StatusCode::UNAUTHORIZED))),
+            ],
+        );
+        let ratio = rounds.net_ratio("refusal", "noop", "raw");
+        report.row(format!("401: {name} / raw RS256"), ratio, Goal::AtMost(goal));
+    }
+}
+
+/// Goes round a list, so many at a time.
+pub(crate) struct Walk<'a> {
+    samples: &'a [Sample],
+    at: usize,
+    step: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(samples: &'a [Sample], step: usize) -> Self {
+        Self { samples, at: 0, step }
+    }
+
+    pub(crate) fn next(&mut self) -> impl Iterator<Item = &'a Sample> + use<'a> {
+        let (samples, from) = (self.samples, self.at);
+        self.at = (from + self.step) % samples.len();
+        (from..from + self.step).map(|place| &samples[place % samples.len()])
+    }
+}
+
+impl Sample {
+    fn of(text: &str) -> Self {
+        Self::unsigned(text.to_owned())
+    }
+}
+
+pub(crate) fn protected(api: &ResourceServer) -> BearerAuth<Inner> {
+    BearerAuthLayer::new(api.clone()).scopes([SCOPE]).layer(Inner)
+}
+
+/// Sends these tokens, and drops the answers.
+pub(crate) fn call<'a, S>(
+    service: &mut S,
+    samples: impl IntoIterator<Item = &'a Sample>,
+    expected: StatusCode,
+) -> PerOne
+where
+    S: Service<Request<()>, Response = Response<()>, Error = Infallible>,
+{
+    send(service, samples.into_iter().map(request), expected)
+}
+
+fn send<S>(service: &mut S, requests: impl IntoIterator<Item = Request<()>>, expected: StatusCode) -> PerOne
+where
+    S: Service<Request<()>, Response = Response<()>, Error = Infallible>,
+{
+    let others = Cell::new(0);
+    let took = time(requests, |request| {
+        let response = now(service.call(request)).expect("an answer");
+        if response.status() != expected {
+            others.set(others.get() + 1);
+        }
+    });
+    assert_eq!(others.get(), 0, "not {expected}");
+    took
+}
+
+/// With as many headers as a client sends.
+pub(crate) fn request(sample: &Sample) -> Request<()> {
+    let mut request = bare();
+    let value = format!("Bearer {}", sample.token).parse().expect("a header");
+    request.headers_mut().insert(AUTHORIZATION, value);
+    request
+}
+
+fn bare() -> Request<()> {
+    Request::post("/orders?page=2")
+        .header("host", "api.example.com")
+        .header("user-agent", "client/1.0")
+        .header("accept", "application/json")
+        .header("content-type", "application/json")
+        .header("content-length", "0")
+        .header("accept-encoding", "gzip")
+        .body(())
+        .expect("a request")
+}
+
+/// The keys are fixed, so nothing ever waits.
+pub(crate) fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("fixed keys are there"),
+    }
+}
+
+/// The protected service. It looks at who calls, as a handler would.
+#[derive(Clone)]
+pub(crate) struct Inner;
+
+impl Service<Request<()>> for Inner {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        black_box(request.extensions().get::<Token>().and_then(Token::client_id));
+        ready(Ok(Response::new(())))
+    }
+}
