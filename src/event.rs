@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::fetch::FetchErrorKind;
 use crate::jose::TokenError;
 
-/// At most one refusal because keys cannot be had is logged as a warning in this time, for each issuer; the others are
-/// logged as the client's faults are, at debug level.
+/// At most one refusal because keys cannot be had is logged as a warning in this time, for each issuer, and at most one
+/// change of its keys for the worse; the others are logged as the client's faults are, at debug level.
 pub const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a request was refused.
@@ -48,6 +48,42 @@ impl RejectionKind {
     #[must_use]
     pub fn is_ours(self) -> bool {
         matches!(self, Self::Unavailable | Self::Wiring)
+    }
+}
+
+/// Where an issuer's keys are in their life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyState {
+    /// Keys from the configuration, which do not age.
+    Fixed,
+    /// None were fetched yet. The first request does.
+    Cold,
+    /// Current.
+    Fresh,
+    /// Past their time, and in use until [`IssuerHealth::stale_for`](crate::IssuerHealth::stale_for) is over, because no newer ones could be had.
+    Stale,
+    /// Too old to be used: requests with tokens of this issuer are answered 503.
+    Expired,
+}
+
+impl KeyState {
+    /// A label for logs and metrics, such as `stale`. Labels do not change.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Cold => "cold",
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether there are keys to verify with.
+    #[must_use]
+    pub fn is_usable(self) -> bool {
+        matches!(self, Self::Fixed | Self::Fresh | Self::Stale)
     }
 }
 
@@ -120,12 +156,29 @@ pub enum Event<'a> {
         /// How long ago they were fetched, by the time of day.
         age: Duration,
     },
+    /// The keys of an issuer have passed from one state of their life to another. Each change is told once, the changes of
+    /// one issuer in their order, and none is left out: from `Fresh` to `Expired` the way is by `Stale`, unless the issuer
+    /// forbids stale use. Fixed keys do not change.
+    ///
+    /// A change that only the passing of time makes is told at its moment by the timer, which runs from the first fetch on.
+    /// Where no timer runs, because its runtime has ended or is not driven, it is told when a request next needs the keys,
+    /// when a fetch ends, or when somebody looks at [`health`](crate::ResourceServer::health).
+    #[non_exhaustive]
+    KeyStateChanged {
+        /// The issuer's name.
+        issuer: &'a str,
+        /// What it was.
+        from: KeyState,
+        /// What it is from now on.
+        to: KeyState,
+    },
 }
 
 /// Is told what happens, for metrics and alarms. Give it to
 /// [`ResourceServerBuilder::observer`](crate::ResourceServerBuilder::observer).
 ///
-/// It is called on the path of each request, so it should count and return. Closures `Fn(&Event<'_>)` are observers; for
+/// It is called on the path of each request, so it should count and return. Nothing is locked while it is told: it may look
+/// at [`health`](crate::ResourceServer::health). Closures `Fn(&Event<'_>)` are observers; for
 /// one that is also read elsewhere: `move |event: &Event<'_>| shared.observe(event)`.
 ///
 /// ```

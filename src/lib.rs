@@ -53,7 +53,7 @@ pub use fetch::{ReqwestFetch, ReqwestFetchBuilder};
 
 pub use access::{IntoRule, MethodAccess, Rule, all_of, any_of};
 pub use error::{ConfigError, ConfigErrorKind};
-pub use event::{Event, Observer, RejectionKind};
+pub use event::{Event, KeyState, Observer, RejectionKind};
 pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse};
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
 pub use keys::Keys;
@@ -62,7 +62,7 @@ pub use profile::{Profile, UnknownProfile};
 pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};
 pub use server::{
-    Health, HealthService, Issuer, IssuerHealth, KeyState, NotReady, ResourceMetadata, ResourceServer,
+    Health, HealthService, Issuer, IssuerHealth, NotReady, ResourceMetadata, ResourceServer,
     ResourceServerBuilder, UnknownIssuer,
 };
 pub use time::{Clock, SystemClock};

@@ -16,13 +16,14 @@ use crate::event::{Event, Observer};
 /// | `tower_bearer_key_fetches_total` | counter | `issuer`, `outcome` | fetches of keys; `outcome` is `ok` or [`FetchErrorKind::name`](crate::FetchErrorKind::name) |
 /// | `tower_bearer_key_fetch_seconds` | histogram | `issuer` | how long they took, discovery included |
 /// | `tower_bearer_keys_restored_total` | counter | `issuer` | starts with the keys of a [snapshot](crate::Issuer::snapshot), for want of others |
+/// | `tower_bearer_key_state` | gauge | `issuer`, `state` | 1 for the state that the keys are in, 0 for those that they were in before; `state` is [`KeyState::name`](crate::KeyState::name). Fixed keys have none |
 /// | `tower_bearer_keys` | gauge | `issuer` | keys in use |
 /// | `tower_bearer_keys_left_out` | gauge | `issuer` | published keys that cannot be used |
 ///
 /// Every label is from a closed set or from our configuration: nobody can make up series.
 ///
 /// Install a recorder first; with none, nothing is counted. An alarm is best set on `tower_bearer_refused_total` with
-/// `kind="unavailable"`, and on fetches whose `outcome` is not `ok`.
+/// `kind="unavailable"`, on fetches whose `outcome` is not `ok`, and on `tower_bearer_key_state` with `state="stale"`.
 ///
 /// ```
 /// use tower_bearer::{Issuer, Metrics, ResourceServer};
@@ -51,6 +52,7 @@ impl Metrics {
         describe_counter!(FETCHES, "Fetches of keys");
         describe_histogram!(FETCH, metrics::Unit::Seconds, "How long fetches of keys took");
         describe_counter!(RESTORED, "Starts with the keys of a snapshot");
+        describe_gauge!(STATE, "Whether the keys are in this state");
         describe_gauge!(KEYS, "Keys in use");
         describe_gauge!(LEFT_OUT, "Published keys that cannot be used");
         Self
@@ -93,6 +95,11 @@ impl Observer for Metrics {
                 counter!(RESTORED, "issuer" => issuer.clone()).increment(1);
                 gauge!(KEYS, "issuer" => issuer).set(count(keys));
             }
+            Event::KeyStateChanged { issuer, from, to } => {
+                let issuer = issuer.to_owned();
+                gauge!(STATE, "issuer" => issuer.clone(), "state" => from.name()).set(0);
+                gauge!(STATE, "issuer" => issuer, "state" => to.name()).set(1);
+            }
         }
     }
 }
@@ -110,5 +117,6 @@ const WAIT: &str = "tower_bearer_wait_seconds";
 const FETCHES: &str = "tower_bearer_key_fetches_total";
 const FETCH: &str = "tower_bearer_key_fetch_seconds";
 const RESTORED: &str = "tower_bearer_keys_restored_total";
+const STATE: &str = "tower_bearer_key_state";
 const KEYS: &str = "tower_bearer_keys";
 const LEFT_OUT: &str = "tower_bearer_keys_left_out";

@@ -6,6 +6,7 @@
 mod load;
 mod report;
 mod restore;
+mod told;
 mod timer;
 
 use std::fmt;
@@ -24,7 +25,7 @@ use self::timer::Timer;
 use super::absent::Absent;
 use super::refresh::{BACKOFF_MIN, Miss, Refresh, Roll, Supply};
 use super::snapshot::Snapshot;
-use crate::event::{Event, Observers};
+use crate::event::{Event, Observers, Warnings};
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind};
 use crate::jose::{AlgorithmSet, KeySet};
@@ -127,6 +128,8 @@ struct Shared {
     timer: Mutex<Option<Timer>>,
     /// The last words about keys that were left out.
     last_report: Mutex<String>,
+    /// For keys that become stale or expire.
+    warnings: Warnings,
 }
 
 struct Loaded {
@@ -147,6 +150,7 @@ struct History {
 impl RemoteKeys {
     pub(crate) fn new(remote: Remote) -> Self {
         Self(Arc::new(Shared {
+            warnings: Warnings::new(remote.clock.instant()),
             remote,
             refresh: Mutex::default(),
             loaded: ArcSwapOption::empty(),
@@ -181,10 +185,13 @@ impl RemoteKeys {
         let flight = matches!(supply, Supply::Fetch | Supply::Join)
             .then(|| self.0.flight(COLD_WAIT, Began::Before, None));
         self.0.publish(&refresh);
-        let number = refresh.flight();
+        let (number, changed) = (refresh.flight(), refresh.has_changed());
         drop(refresh);
         if matches!(supply, Supply::Fetch | Supply::UseAndFetch) {
             self.0.start(number, false);
+        }
+        if changed {
+            self.0.tell_changes();
         }
         match (supply, flight) {
             (_, Some(flight)) => Available::Wait(flight),
@@ -328,6 +335,7 @@ impl Shared {
             if let Some(restored) = restored {
                 guard.shared.tell_restored(&restored);
             }
+            guard.shared.tell_changes();
         });
     }
 
@@ -430,6 +438,7 @@ impl Drop for InFlight {
         if !self.ended {
             let failed = Err(FetchError::new(FetchErrorKind::Runtime));
             self.shared.finish(self.number, self.since, failed);
+            self.shared.tell_changes();
         }
     }
 }

@@ -75,7 +75,7 @@
 //!
 //! | constant | value | unit | why |
 //! |---|---|---|---|
-//! | [`WARN_INTERVAL`] | 10 | s | an outage of ours is said at once and then often enough; under load it must not fill the disk as well |
+//! | [`WARN_INTERVAL`] | 10 | s | an outage of ours is said at once and then often enough; neither load nor an issuer that comes and goes fills the disk as well |
 //!
 //! # What is no number
 //!

@@ -11,7 +11,8 @@
 //! |---|---|---|
 //! | `tower_bearer::config` | WARN | a dangerous switch is on, at `build()` |
 //! | `tower_bearer::keys` | DEBUG | keys were fetched |
-//! | | WARN | keys could not be fetched; published or configured keys were left out, with the reason |
+//! | | INFO | an issuer's keys are fresh: for the first time, or again |
+//! | | WARN | keys could not be fetched; they became stale, or expired; published or configured keys were left out, with the reason |
 //! | `tower_bearer::rejection` | DEBUG | a request was refused |
 //! | | WARN | the same, and the fault is ours: `kind` is `unavailable` |
 //! | | ERROR | an extractor ran where no layer did: `kind` is `wiring` |
@@ -23,6 +24,11 @@
 //!
 //! Of outages one refusal for each issuer in each [`WARN_INTERVAL`] is a warning, and the field `held_back` says how many were not since
 //! the last; those are at debug level. An outage under load does not fill the disk as well.
+//!
+//! A change of an issuer's key state is one event, `the state of the keys changed`, with the fields `issuer`, `from` and `to`
+//! ([`KeyState::name`]) and, for stale keys, `usable_for`. Of those for the worse one for each issuer in each
+//! [`WARN_INTERVAL`] is a warning, with `held_back` as above, and the others are at debug level; so is one that was over before it
+//! was said. Keys cannot become fresh twice within [`MIN_FRESH_FOR`].
 //!
 //! # Spans
 //!
@@ -59,8 +65,8 @@
 //!
 //! # Observers
 //!
-//! An [`Observer`] is told of each [`Event`]: a verdict, a wait for keys, a fetch. It is called on the path of each
-//! request, so it should count and return.
+//! An [`Observer`] is told of each [`Event`]: a verdict, a wait for keys, a fetch, a change of an issuer's key state. It is
+//! called on the path of each request, so it should count and return.
 //!
 //! ```
 //! use tower_bearer::{Event, Issuer, ResourceServer};
@@ -69,6 +75,7 @@
 //!     match event {
 //!         Event::Refused { kind, .. } if kind.is_ours() => eprintln!("an outage of ours: {}", kind.name()),
 //!         Event::FetchFailed { issuer, kind, .. } => eprintln!("no keys of {issuer}: {}", kind.name()),
+//!         Event::KeyStateChanged { issuer, to, .. } => eprintln!("the keys of {issuer} are {}", to.name()),
 //!         _ => {}
 //!     }
 //! }
@@ -81,6 +88,22 @@
 //! # let _ = api;
 //! # Ok::<(), tower_bearer::ConfigError>(())
 //! ```
+//!
+//! [`KeyStateChanged`] says where keys are in their life:
+//!
+//! | from | to | when |
+//! |---|---|---|
+//! | `cold` | `fresh` | the first keys were fetched |
+//! | `cold` | `stale` | they could not be, and those of the snapshot are used |
+//! | `fresh` | `stale` | they were not replaced in time, [`FRESH_FOR`] after the fetch or when its `Cache-Control` says |
+//! | `stale` | `expired` | nor by the end of [`STALE_FOR`]: from now on it is 503 |
+//! | `fresh` | `expired` | the same, and the issuer forbids stale use |
+//! | `stale`, `expired` | `fresh` | newer keys were fetched |
+//!
+//! Each is told once, those of one issuer in order. Time passes without requests: then the timer tells, which runs from
+//! the first fetch on. Where it does not run, because its runtime has ended or is not driven, the change is told when keys are
+//! next needed, when a fetch ends, or when somebody looks at [`health`]. Nothing is told of fixed keys, nor of an issuer from
+//! which there never were keys: it stays `cold`, and its fetches fail.
 //!
 //! # Metrics
 //!
@@ -95,6 +118,8 @@
 //! | `tower_bearer_refused_total{kind="unavailable"}` rises | requests are answered 503; together with failing fetches of the same issuer it is an outage. (Alone it may be junk: whether a token is good is not known without keys.) | wake somebody |
 //! | an event at ERROR of `tower_bearer::rejection` | a route has no layer; it is told to no observer, as none is there | wake somebody |
 //! | `tower_bearer_key_fetches_total` rises, and never with `outcome="ok"`, for ten minutes | an issuer is down; its keys serve on up to [`STALE_FOR`] | wake somebody before that |
+//! | `tower_bearer_key_state{state="stale"}` is 1 | an issuer's keys could not be replaced in time; they serve on up to [`STALE_FOR`] | wake somebody before that |
+//! | `tower_bearer_key_state{state="expired"}` is 1 | they serve no more: tokens of this issuer are answered 503 | wake somebody |
 //! | `tower_bearer_keys_left_out` is not 0 | an issuer publishes keys that cannot be used | look, by day |
 //! | `tower_bearer_refused_total{kind="invalid_token"}`, by `reason`, is many times its usual | a client, a clock or an issuer has changed; or an attack | look |
 //!
@@ -111,8 +136,13 @@
 //! [`Event`]: crate::Event
 //! [`Rejection::description`]: crate::Rejection::description
 //! [`RejectionKind::name`]: crate::RejectionKind::name
+//! [`KeyState::name`]: crate::KeyState::name
+//! [`KeyStateChanged`]: crate::Event::KeyStateChanged
+//! [`health`]: crate::ResourceServer::health
 //! [`WARN_INTERVAL`]: super::defaults::WARN_INTERVAL
 //! [`COLD_WAIT`]: super::defaults::COLD_WAIT
+//! [`FRESH_FOR`]: super::defaults::FRESH_FOR
+//! [`MIN_FRESH_FOR`]: super::defaults::MIN_FRESH_FOR
 //! [`STALE_FOR`]: super::defaults::STALE_FOR
 #![cfg_attr(feature = "metrics", doc = "[`Metrics`]: crate::Metrics")]
 #![cfg_attr(not(feature = "metrics"), doc = "[`Metrics`]: https://docs.rs/tower-bearer")]

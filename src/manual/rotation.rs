@@ -65,6 +65,7 @@
 //! | `KeysFetched` | debug "fetched keys" | with the number of keys in use, and of those left out |
 //! | `FetchFailed` | warn "could not fetch keys" | with the [kind](crate::FetchErrorKind) of error; alone it is no outage |
 //! | | warn "… left out; key 1: …" | published keys that cannot be used, with reasons; said when it changes |
+//! | `KeyStateChanged` | info, or warn at most once for each issuer in [`WARN_INTERVAL`]: "the state of the keys changed" | `to` is `fresh`: all is well again; `stale`: no newer keys could be had in time; `expired`: they are used no more |
 //! | `Waiting`, `Waited` | | a request waits for keys: a cold start, or a new `kid` |
 //! | `Refused` with `unavailable` | warn, target `tower_bearer::rejection`, at most one for each issuer in [`WARN_INTERVAL`] | this is the outage |
 //!

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tower_service::Service;
 
 use super::{ResourceServer, document};
+use crate::event::KeyState;
 use crate::fetch::FetchErrorKind;
 use crate::keys::KeySource;
-use crate::keys::refresh::Phase;
 use crate::keys::remote::Report;
 
 /// The state of every issuer's keys at one moment.
@@ -36,42 +36,6 @@ pub struct IssuerHealth {
     last_error: Option<(SystemTime, FetchErrorKind)>,
     stale_for: Option<Duration>,
     next_refresh: Option<Duration>,
-}
-
-/// Where an issuer's keys are in their life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KeyState {
-    /// Keys from the configuration, which do not age.
-    Fixed,
-    /// None were fetched yet. The first request does.
-    Cold,
-    /// Current.
-    Fresh,
-    /// Past their time, and in use until [`IssuerHealth::stale_for`] is over, because no newer ones could be had.
-    Stale,
-    /// Too old to be used: requests with tokens of this issuer are answered 503.
-    Expired,
-}
-
-impl KeyState {
-    /// A label for logs and metrics, such as `stale`. Labels do not change.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Cold => "cold",
-            Self::Fresh => "fresh",
-            Self::Stale => "stale",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// Whether there are keys to verify with.
-    #[must_use]
-    pub fn is_usable(self) -> bool {
-        matches!(self, Self::Fixed | Self::Fresh | Self::Stale)
-    }
 }
 
 impl Health {
@@ -118,13 +82,7 @@ impl Health {
 
 impl IssuerHealth {
     fn reported(name: Box<str>, report: Report) -> Self {
-        let Report { phase, keys, left_out, last_success, last_error, stale_for, next_refresh } = report;
-        let state = match phase {
-            Phase::Cold => KeyState::Cold,
-            Phase::Fresh => KeyState::Fresh,
-            Phase::Stale { .. } => KeyState::Stale,
-            Phase::Expired => KeyState::Expired,
-        };
+        let Report { state, keys, left_out, last_success, last_error, stale_for, next_refresh } = report;
         Self { name, state, keys, left_out, last_success, last_error, stale_for, next_refresh }
     }
 

@@ -19,7 +19,7 @@ use http_body_util::Full;
 pub use self::builder::ResourceServerBuilder;
 use self::cache::Cache;
 pub use self::cache::{MAX_CACHE_BYTES, MAX_CACHED_FOR, MAX_CACHED_TOKENS};
-pub use self::health::{Health, HealthService, IssuerHealth, KeyState};
+pub use self::health::{Health, HealthService, IssuerHealth};
 use self::issuer::TrustedIssuer;
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
@@ -147,7 +147,8 @@ impl ResourceServer {
         ResourceMetadata::of(self.clone())
     }
 
-    /// The state of every issuer's keys. It fetches nothing.
+    /// The state of every issuer's keys. It fetches nothing. A change that was not told yet is told here: see
+    /// [`KeyStateChanged`](crate::Event::KeyStateChanged).
     #[must_use]
     pub fn health(&self) -> Health {
         Health::of(self)

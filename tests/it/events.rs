@@ -9,8 +9,8 @@ use http::{Request, StatusCode};
 use tower_bearer::manual::defaults::WARN_INTERVAL;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
-    BearerAuthLayer, Claims, Event, FetchErrorKind, Issuer, Rejection, RejectionKind, ResourceServer, Token,
-    TokenError, all_of,
+    BearerAuthLayer, Claims, Event, FetchErrorKind, Issuer, KeyState, Rejection, RejectionKind,
+    ResourceServer, Token, TokenError, all_of,
 };
 
 use crate::leaks::captured;
@@ -42,6 +42,9 @@ impl Told {
                 Event::FetchFailed { issuer, kind, took, .. } => {
                     format!("failed {issuer} {} {took:?}", kind.name())
                 }
+                Event::KeyStateChanged { issuer, from, to, .. } => {
+                    format!("{issuer} {} {}", from.name(), to.name())
+                }
                 _ => "another".to_owned(),
             };
             told.lock().unwrap().push(line);
@@ -71,7 +74,10 @@ async fn an_observer_is_told_of_each_request_once() {
     let raw = good.sign();
 
     assert_eq!(status(&app, bearer(&raw)).await, StatusCode::OK);
-    assert_eq!(told.take(), ["waiting", "fetched ours 1 0 0ns", "waited 0ns", "accepted ours"]);
+    assert_eq!(
+        told.take(),
+        ["waiting", "fetched ours 1 0 0ns", "ours cold fresh", "waited 0ns", "accepted ours"]
+    );
     assert_eq!(status(&app, bearer(&raw)).await, StatusCode::OK);
     assert_eq!(told.take(), ["accepted ours again"], "the inner layer takes the verdict over");
 
@@ -120,7 +126,10 @@ async fn an_observer_is_told_of_fetches_and_of_outages() {
     clock.advance(Duration::from_secs(1));
     idp.come_back();
     assert_eq!(status(&app, bearer(&good)).await, StatusCode::OK);
-    assert_eq!(told.take(), ["waiting", "fetched ours 1 0 0ns", "waited 0ns", "accepted ours"]);
+    assert_eq!(
+        told.take(),
+        ["waiting", "fetched ours 1 0 0ns", "ours cold fresh", "waited 0ns", "accepted ours"]
+    );
 }
 
 /// The time that a fetch takes is the clock's, and somebody who goes away has stopped waiting.
@@ -285,7 +294,9 @@ fn labels_are_distinct_and_plain() {
         TokenError::ClaimType,
         TokenError::Confirmation,
     ];
+    let states = [KeyState::Fixed, KeyState::Cold, KeyState::Fresh, KeyState::Stale, KeyState::Expired];
     let families = [
+        states.map(KeyState::name).to_vec(),
         kinds.map(RejectionKind::name).to_vec(),
         fetches.map(FetchErrorKind::name).to_vec(),
         tokens.map(TokenError::name).to_vec(),
@@ -348,6 +359,8 @@ fn metrics_count_what_happens() {
             "tower_bearer_key_fetch_seconds{issuer=ours} 1 times",
             "tower_bearer_key_fetches_total{issuer=https://down.example,outcome=status} 1",
             "tower_bearer_key_fetches_total{issuer=ours,outcome=ok} 1",
+            "tower_bearer_key_state{issuer=ours,state=cold} 0",
+            "tower_bearer_key_state{issuer=ours,state=fresh} 1",
             "tower_bearer_keys_left_out{issuer=ours} 0",
             "tower_bearer_keys{issuer=ours} 1",
             "tower_bearer_refused_total{kind=invalid_token,reason=expired,issuer=ours} 1",

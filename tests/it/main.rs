@@ -33,6 +33,7 @@ mod hostile;
 mod incidents;
 mod issuers;
 mod key_life;
+mod key_states;
 mod keys;
 mod layering;
 mod leaks;

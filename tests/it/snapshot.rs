@@ -201,13 +201,19 @@ fn a_start_in_an_outage_verifies_what_it_knows_and_refuses_nobody_else() {
                     observed.lock().unwrap().push(format!("restored {issuer} {keys} {}", age.as_secs()));
                 }
                 Event::FetchFailed { .. } => observed.lock().unwrap().push("failed".to_owned()),
+                Event::KeyStateChanged { from, to, .. } => {
+                    observed.lock().unwrap().push(format!("{} {}", from.name(), to.name()));
+                }
                 _ => {}
             })
             .build()
             .unwrap();
         assert_eq!(state(&api), KeyState::Cold, "it is not read before it is needed");
         api.verify(&good).await.unwrap();
-        assert_eq!(*told.lock().unwrap(), ["failed".to_owned(), format!("restored {ISSUER} 1 600")]);
+        assert_eq!(
+            *told.lock().unwrap(),
+            ["failed".to_owned(), format!("restored {ISSUER} 1 600"), "cold stale".to_owned()]
+        );
         assert_eq!(state(&api), KeyState::Stale);
         assert!(api.is_ready());
         api.warm_up().await.unwrap();

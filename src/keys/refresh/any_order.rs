@@ -40,7 +40,10 @@ fn step() -> impl Strategy<Value = Step> {
 /// What may be expected, kept beside the machine in the simplest way.
 #[derive(Default)]
 struct Model {
+    fresh_until: Option<Instant>,
     stale_until: Option<Instant>,
+    /// What was told last.
+    state: Option<KeyState>,
     misses: Vec<Instant>,
     /// The end of the last scheduled fetch, if it failed.
     schedule_failed: Option<Instant>,
@@ -49,6 +52,28 @@ struct Model {
 }
 
 impl Model {
+    /// Changes follow from one another, and end where the set is.
+    fn is_told(&mut self, refresh: &mut Refresh, now: Instant) {
+        let state = refresh.state(now);
+        let mut at_work = false;
+        while let Some(change) = refresh.next_change(at_work) {
+            at_work = true;
+            assert_eq!(change.from, self.state.unwrap_or(KeyState::Cold));
+            assert_ne!(change.from, change.to);
+            self.state = Some(change.to);
+        }
+        let before = |end: Option<Instant>| end.is_some_and(|end| now < end);
+        let expected = match self.stale_until {
+            None => KeyState::Cold,
+            Some(_) if before(self.fresh_until) => KeyState::Fresh,
+            end if before(end) => KeyState::Stale,
+            Some(_) => KeyState::Expired,
+        };
+        assert_eq!((state, self.state.unwrap_or(KeyState::Cold)), (expected, expected));
+        let next = [self.fresh_until, self.stale_until].into_iter().flatten().find(|end| now < *end);
+        assert_eq!(refresh.changes_at(), next, "the timer wakes for it");
+    }
+
     fn starts(&mut self, now: Instant, scheduled: bool) {
         let free = self.flying.is_none_or(|(since, _)| now - since >= FLIGHT_LIMIT);
         assert!(free, "two fetches at one time");
@@ -118,6 +143,7 @@ proptest! {
                     if refresh.flight().is_some() && model.flying.is_some() {
                         let (fresh_for, stale_for) = (SECOND * fresh, SECOND * stale);
                         refresh.succeeded(now, Freshness { fresh_for, stale_for }, Roll(roll));
+                        model.fresh_until = Some(now + fresh_for);
                         model.stale_until = Some(now + fresh_for + stale_for);
                         (model.flying, model.last_failed, model.schedule_failed) = (None, false, None);
                         prop_assert!(!refresh.tick(now + fresh_for * 69 / 100), "what is fresh is left alone");
@@ -139,10 +165,11 @@ proptest! {
                     if restored {
                         model.stale_until = Some(now + SECOND * usable);
                         model.last_failed = true;
-                        prop_assert!(refresh.phase(now) != Phase::Fresh);
+                        prop_assert!(refresh.state(now) != KeyState::Fresh);
                     }
                 }
             }
+            model.is_told(&mut refresh, now);
             if let Some(at) = refresh.ask_again_at() {
                 prop_assert!(at <= model.stale_until.unwrap(), "nobody uses keys past their bound unasked");
             }
@@ -150,7 +177,7 @@ proptest! {
         // From here on the issuer answers. However bad it was, within the longest pause there are new keys.
         let longest = MAX_RETRY_AFTER.max(BACKOFF_MAX).max(FLIGHT_LIMIT);
         let limit = now + longest + SECOND;
-        while refresh.phase(now) != Phase::Fresh {
+        while refresh.state(now) != KeyState::Fresh {
             // By the timer alone, or by requests alone.
             let starts = if by_timer { refresh.tick(now) } else { matches!(refresh.need(now), Supply::Fetch | Supply::UseAndFetch) };
             if starts {

@@ -8,10 +8,15 @@
 
 #[cfg(test)]
 mod any_order;
+mod life;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
+
+pub(crate) use self::life::Change;
+use self::life::Life;
+use crate::event::KeyState;
 
 /// How long a fetched set counts as current, if the issuer's `Cache-Control` says nothing.
 pub const FRESH_FOR: Duration = Duration::from_secs(10 * 60);
@@ -66,6 +71,7 @@ pub(crate) struct Refresh {
     hold_until: Option<Instant>,
     /// When the miss budget will be full again.
     budget_full_at: Option<Instant>,
+    life: Life,
 }
 
 /// How long a set may be used.
@@ -89,20 +95,6 @@ struct Flying {
     number: u64,
     since: Instant,
     scheduled: bool,
-}
-
-/// Where a set is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// There was never one.
-    Cold,
-    Fresh,
-    /// Past its freshness, and in use until then for want of a newer one.
-    Stale {
-        until: Instant,
-    },
-    /// Too old to be used.
-    Expired,
 }
 
 /// What a request that needs keys should do.
@@ -155,6 +147,7 @@ impl Default for Freshness {
 impl Refresh {
     /// A request needs the keys.
     pub(crate) fn need(&mut self, now: Instant) -> Supply {
+        self.pass(now);
         let due = self.is_due(now);
         match self.loaded {
             Some(loaded) if now < loaded.stale_until => {
@@ -176,6 +169,7 @@ impl Refresh {
 
     /// The timer went off: whether to start a fetch in the background.
     pub(crate) fn tick(&mut self, now: Instant) -> bool {
+        self.pass(now);
         let due = self.is_due(now);
         if due {
             self.start(now, true);
@@ -229,6 +223,7 @@ impl Refresh {
 
     /// The fetch under way brought usable keys, or word that those in use are current.
     pub(crate) fn succeeded(&mut self, now: Instant, freshness: Freshness, roll: Roll) {
+        self.pass(now);
         let Freshness { fresh_for, stale_for } = freshness;
         let earliest = REFRESH_AT.saturating_sub(REFRESH_JITTER);
         let latest = REFRESH_AT.saturating_add(REFRESH_JITTER);
@@ -238,6 +233,7 @@ impl Refresh {
             fresh_until: at(fresh_for),
             stale_until: at(fresh_for.saturating_add(stale_for)),
         });
+        self.enter(KeyState::Fresh);
         self.in_flight = None;
         self.troubled = false;
         self.failures = 0;
@@ -247,6 +243,7 @@ impl Refresh {
 
     /// It did not, or its task ended without a result. `retry_after` is what the issuer asked for.
     pub(crate) fn failed(&mut self, now: Instant, retry_after: Option<Duration>, roll: Roll) {
+        self.pass(now);
         let scheduled = self.in_flight.take().is_none_or(|flying| flying.scheduled);
         self.troubled = true;
         if let Some(pause) = retry_after {
@@ -278,34 +275,25 @@ impl Refresh {
         }
         let stale_until = now.checked_add(usable_for).unwrap_or(now);
         self.loaded = Some(Lifetime { refresh_at: now, fresh_until: now, stale_until });
+        self.enter(KeyState::Stale);
         self.troubled = true;
         true
     }
 
-    /// When a request must ask again: until then the loaded keys are to be used, and there is nothing to start.
+    /// When a request must ask again: until then the loaded keys are to be used, and there is nothing to start or to tell.
     pub(crate) fn ask_again_at(&self) -> Option<Instant> {
         let loaded = self.loaded?;
         let next = self.blocked_until().map_or(loaded.refresh_at, |at| at.max(loaded.refresh_at));
-        Some(next.min(loaded.stale_until))
+        Some(next.min(self.changes_at().unwrap_or(loaded.stale_until)))
     }
 
-    /// When the timer has something to do: `None` before the first fetch, which belongs to a request.
+    /// When there is a fetch to start: `None` before the first fetch, which belongs to a request.
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
         if self.flights == 0 {
             return None;
         }
         let refresh_at = self.loaded.map(|loaded| loaded.refresh_at);
         Some(self.blocked_until().max(refresh_at).unwrap_or(now))
-    }
-
-    /// Where the set is in its life.
-    pub(crate) fn phase(&self, now: Instant) -> Phase {
-        match self.loaded {
-            None => Phase::Cold,
-            Some(loaded) if now < loaded.fresh_until => Phase::Fresh,
-            Some(Lifetime { stale_until: until, .. }) if now < until => Phase::Stale { until },
-            Some(_) => Phase::Expired,
-        }
     }
 
     /// Whether a scheduled fetch is to be started now.

@@ -28,12 +28,12 @@ fn jitter_stays_within_its_bounds_and_reaches_them() {
 fn the_first_request_fetches_and_the_others_join() {
     let now = Instant::now();
     let mut refresh = Refresh::default();
-    assert_eq!(refresh.phase(now), Phase::Cold);
+    assert_eq!(refresh.state(now), KeyState::Cold);
     assert_eq!(refresh.need(now), Supply::Fetch);
     assert_eq!(refresh.need(now), Supply::Join);
     refresh.succeeded(now, Freshness::default(), LATE);
     assert_eq!(refresh.need(now), Supply::Use);
-    assert_eq!(refresh.phase(now), Phase::Fresh);
+    assert_eq!(refresh.state(now), KeyState::Fresh);
 }
 
 #[test]
@@ -67,7 +67,8 @@ fn restored_keys_are_stale_and_the_schedule_goes_on() {
     assert_eq!(refresh.need(now), Supply::Fetch);
     assert!(refresh.restored(now, STALE_FOR));
     refresh.failed(now, None, LATE);
-    assert_eq!(refresh.phase(now), Phase::Stale { until: now + STALE_FOR });
+    assert_eq!(refresh.state(now), KeyState::Stale);
+    assert_eq!(refresh.changes_at(), Some(now + STALE_FOR));
     assert_eq!(refresh.need(now), Supply::Use);
     assert_eq!(refresh.wake_at(now), Some(now + BACKOFF_MIN));
     assert_eq!(refresh.need(now + BACKOFF_MIN), Supply::UseAndFetch);
@@ -78,7 +79,7 @@ fn restored_keys_are_stale_and_the_schedule_goes_on() {
         refresh.failed(now + SECOND * 2, None, LATE);
     }
     assert!(matches!(refresh.miss(now + SECOND * 2), Miss::Unavailable(_)), "no key is unknown");
-    assert_eq!(refresh.phase(now + STALE_FOR), Phase::Expired);
+    assert_eq!(refresh.state(now + STALE_FOR), KeyState::Expired);
     assert!(!refresh.restored(now + STALE_FOR, STALE_FOR), "not to be had a second time");
 }
 
@@ -87,14 +88,86 @@ fn stale_keys_have_an_end() {
     let now = Instant::now();
     let mut refresh = loaded(now);
     let end = now + FRESH_FOR + STALE_FOR;
-    assert_eq!(refresh.phase(end - SECOND), Phase::Stale { until: end });
+    assert_eq!(refresh.state(end - SECOND), KeyState::Stale);
+    assert_eq!(refresh.changes_at(), Some(end));
     assert_eq!(refresh.need(end - SECOND), Supply::UseAndFetch);
     refresh.failed(end - SECOND, None, LATE);
     assert_eq!(refresh.need(end - SECOND / 2), Supply::Use);
     assert_eq!(refresh.need(end), Supply::Fetch);
     refresh.failed(end, None, LATE);
     assert!(matches!(refresh.need(end), Supply::Unavailable(_)));
-    assert_eq!(refresh.phase(end), Phase::Expired);
+    assert_eq!(refresh.state(end), KeyState::Expired);
+    assert_eq!(refresh.changes_at(), None);
+}
+
+/// What is left to tell, as somebody would who is told nothing else.
+fn told(refresh: &mut Refresh) -> Vec<(KeyState, KeyState)> {
+    let mut told = Vec::new();
+    while let Some(change) = refresh.next_change(!told.is_empty()) {
+        told.push((change.from, change.to));
+    }
+    told
+}
+
+#[test]
+fn each_change_is_told_once_whoever_notices_it() {
+    use KeyState::{Cold, Expired, Fresh, Stale};
+    let now = Instant::now();
+    let (stale, expired) = (now + FRESH_FOR, now + FRESH_FOR + STALE_FOR);
+    let notices: [(&str, fn(&mut Refresh, Instant)); 5] = [
+        ("a request", |refresh, now| _ = refresh.need(now)),
+        ("the timer", |refresh, now| _ = refresh.tick(now)),
+        ("a look", |refresh, now| _ = refresh.state(now)),
+        ("a failure", |refresh, now| refresh.failed(now, None, LATE)),
+        ("a success", |refresh, now| refresh.succeeded(now, Freshness::default(), LATE)),
+    ];
+    for (name, notice) in notices {
+        let mut refresh = loaded(now);
+        assert_eq!(told(&mut refresh), [(Cold, Fresh)], "{name}");
+        notice(&mut refresh, stale - SECOND);
+        assert!(!refresh.has_changed(), "{name}");
+
+        let mut refresh = loaded(now);
+        notice(&mut refresh, stale);
+        notice(&mut refresh, stale);
+        let recovery = (name == "a success").then_some((Stale, Fresh));
+        let expected: Vec<_> = [(Cold, Fresh), (Fresh, Stale)].into_iter().chain(recovery).collect();
+        assert_eq!(told(&mut refresh), expected, "{name}");
+
+        let mut refresh = loaded(now);
+        notice(&mut refresh, expired);
+        let recovery = (name == "a success").then_some((Expired, Fresh));
+        let expected: Vec<_> =
+            [(Cold, Fresh), (Fresh, Stale), (Stale, Expired)].into_iter().chain(recovery).collect();
+        assert_eq!(told(&mut refresh), expected, "{name}, long after");
+    }
+}
+
+#[test]
+fn an_older_time_makes_nothing_younger() {
+    let now = Instant::now();
+    let mut refresh = loaded(now);
+    assert_eq!(refresh.state(now + FRESH_FOR), KeyState::Stale);
+    assert_eq!(refresh.state(now + FRESH_FOR - SECOND), KeyState::Stale);
+    assert_eq!(told(&mut refresh).len(), 2);
+}
+
+#[test]
+fn one_at_a_time_tells_and_takes_over_what_comes_meanwhile() {
+    let now = Instant::now();
+    let mut refresh = loaded(now);
+    assert_eq!(refresh.next_change(false).map(|change| change.to), Some(KeyState::Fresh));
+    assert_eq!(refresh.state(now + FRESH_FOR), KeyState::Stale);
+    assert_eq!(refresh.next_change(false), None, "somebody else tells");
+    let change = refresh.next_change(true).unwrap();
+    assert_eq!((change.to, change.ends), (KeyState::Stale, Some(now + FRESH_FOR + STALE_FOR)));
+    assert_eq!(refresh.next_change(true), None);
+    assert_eq!(refresh.state(now + FRESH_FOR + STALE_FOR), KeyState::Expired);
+    assert!(refresh.next_change(false).is_some(), "the next may tell");
+    assert_eq!(refresh.state(now + FRESH_FOR + STALE_FOR), KeyState::Expired);
+    refresh.succeeded(now + FRESH_FOR + STALE_FOR, Freshness::default(), LATE);
+    refresh.stop_telling();
+    assert_eq!(told(&mut refresh), [(KeyState::Expired, KeyState::Fresh)]);
 }
 
 #[test]
@@ -130,6 +203,12 @@ fn there_is_nothing_to_ask_before_something_can_happen() {
     assert_eq!(refresh.ask_again_at(), Some(due + FLIGHT_LIMIT));
     refresh.failed(due, None, LATE);
     assert_eq!(refresh.ask_again_at(), Some(due + BACKOFF_MIN));
+    let stale = now + FRESH_FOR;
+    assert_eq!(refresh.need(stale - SECOND / 2), Supply::UseAndFetch);
+    refresh.failed(stale - SECOND / 2, None, LATE);
+    assert_eq!(refresh.ask_again_at(), Some(stale), "there is a change to tell");
+    assert_eq!(refresh.need(stale), Supply::Use);
+    assert_eq!(refresh.ask_again_at(), Some(stale - SECOND / 2 + BACKOFF_MIN * 2));
     let end = now + FRESH_FOR + STALE_FOR;
     assert_eq!(refresh.need(end - SECOND / 2), Supply::UseAndFetch);
     refresh.failed(end - SECOND / 2, None, LATE);

@@ -1,4 +1,4 @@
-//! Refreshes ahead: a task that starts what is due, whether requests come or not.
+//! Refreshes ahead: a task that starts what is due, and tells what the time has changed, whether requests come or not.
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -36,23 +36,24 @@ impl Shared {
         }
     }
 
-    /// Starts what is due, and says when something will be: never, before the first fetch.
+    /// Starts what is due, tells what has changed, and says when to look again: never, before the first fetch.
     fn on_time(self: &Arc<Self>) -> Option<Instant> {
         let now = self.remote.clock.instant();
         let mut refresh = lock(&self.refresh);
         // The first fetch belongs to a request.
         let due = refresh.wake_at(now).is_some() && refresh.tick(now);
-        if due {
-            self.publish(&refresh);
-        }
-        let number = refresh.flight();
-        let wake_at = refresh.wake_at(now);
+        self.publish(&refresh);
+        let (number, changed) = (refresh.flight(), refresh.has_changed());
+        let wake_at = [refresh.wake_at(now), refresh.changes_at()].into_iter().flatten().min();
         drop(refresh);
         if let Some(timer) = &mut *lock(&self.timer) {
             timer.due = wake_at.unwrap_or(now);
         }
         if due {
             self.start(number, false);
+        }
+        if changed {
+            self.tell_changes();
         }
         wake_at
     }
