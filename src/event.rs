@@ -158,7 +158,7 @@ pub enum Event<'a> {
     },
     /// The keys of an issuer have passed from one state of their life to another. Each change is told once, the changes of
     /// one issuer in their order, and none is left out: from `Fresh` to `Expired` the way is by `Stale`, unless the issuer
-    /// forbids stale use. Fixed keys do not change.
+    /// forbids stale use. One that a fetch makes may come before the event of the fetch or after it. Fixed keys do not change.
     ///
     /// A change that only the passing of time makes is told at its moment by the timer, which runs from the first fetch on.
     /// Where no timer runs, because its runtime has ended or is not driven, it is told when a request next needs the keys,

@@ -123,7 +123,7 @@
 //! | `tower_bearer_keys_left_out` is not 0 | an issuer publishes keys that cannot be used | look, by day |
 //! | `tower_bearer_refused_total{kind="invalid_token"}`, by `reason`, is many times its usual | a client, a clock or an issuer has changed; or an attack | look |
 //!
-//! A series begins with its first event, at 1; `increase` and `rate` see what comes after.
+//! The series of a counter begins with its first event, at 1; `increase` and `rate` see what comes after.
 //!
 //! # What is never said
 //!

@@ -413,6 +413,21 @@ fn an_observer_that_panics_misses_no_later_change() {
     clock.advance(STALE_FOR);
     drop(api.health());
     assert_eq!(told.changes(), ["ours stale expired"]);
+
+    // Nor does the timer stop.
+    block_on(async {
+        clock.advance(BACKOFF_MAX);
+        api.refresh_now("ours").await.unwrap();
+        settle().await;
+        idp.go_down();
+        for (pause, expected) in
+            [(Duration::ZERO, "expired fresh"), (FRESH_FOR, "fresh stale"), (STALE_FOR, "stale expired")]
+        {
+            clock.advance(pause);
+            settle().await;
+            assert_eq!(told.changes(), [format!("ours {expected}")]);
+        }
+    });
 }
 
 #[test]

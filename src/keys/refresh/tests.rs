@@ -112,9 +112,10 @@ fn told(refresh: &mut Refresh) -> Vec<(KeyState, KeyState)> {
 #[test]
 fn each_change_is_told_once_whoever_notices_it() {
     use KeyState::{Cold, Expired, Fresh, Stale};
+    type Notice = fn(&mut Refresh, Instant);
     let now = Instant::now();
     let (stale, expired) = (now + FRESH_FOR, now + FRESH_FOR + STALE_FOR);
-    let notices: [(&str, fn(&mut Refresh, Instant)); 5] = [
+    let notices: [(&str, Notice); 5] = [
         ("a request", |refresh, now| _ = refresh.need(now)),
         ("the timer", |refresh, now| _ = refresh.tick(now)),
         ("a look", |refresh, now| _ = refresh.state(now)),

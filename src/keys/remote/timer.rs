@@ -53,7 +53,9 @@ impl Shared {
             self.start(number, false);
         }
         if changed {
-            self.tell_changes();
+            // In a task of its own: whatever a subscriber or an observer does, time is kept.
+            let shared = self.clone();
+            tokio::spawn(async move { shared.tell_changes() });
         }
         wake_at
     }
