@@ -6,8 +6,8 @@
 mod load;
 mod report;
 mod restore;
-mod told;
 mod timer;
+mod told;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
