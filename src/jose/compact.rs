@@ -14,6 +14,10 @@ pub const MAX_TOKEN_LENGTH: usize = 16 * 1024;
 /// The longest `kid` that is looked at, in bytes.
 pub const MAX_KID_LENGTH: usize = 256;
 
+/// The longest certificate chain that is looked at, with the token's own certificate. A root, one authority below it and
+/// another below that are more than is in use.
+pub const MAX_CHAIN_LENGTH: usize = 4;
+
 /// A signed token, taken apart. Nothing in it is proven yet.
 pub(crate) struct Compact<'a> {
     /// What the signature covers: header and payload as they were sent.
@@ -23,8 +27,8 @@ pub(crate) struct Compact<'a> {
     pub(crate) signature: Vec<u8>,
 }
 
-/// The members of a header that decide anything. `jku`, `jwk`, `x5u` and `x5c` are not among them: key
-/// material from a token is never used (RFC 8725 §3.10).
+/// The members of a header that decide anything. `jku`, `jwk` and `x5u` are not among them: key material from a token is
+/// never used (RFC 8725 §3.10). Nor is `x5c`, but for an issuer with roots of its own, who asks for it.
 pub(crate) struct Header {
     pub(crate) alg: HeaderAlgorithm,
     /// `""` where there is none.
@@ -71,6 +75,22 @@ impl<'a> Compact<'a> {
             payload: decode(payload)?,
             signature: decode(signature)?,
         })
+    }
+
+    /// `x5c` (RFC 7515 §4.1.6): certificates as they are written, at least one and no more than [`MAX_CHAIN_LENGTH`].
+    ///
+    /// The header is read once more for them, so that all other tokens pay nothing.
+    #[cfg(feature = "x5c")]
+    pub(crate) fn chain(&self) -> Option<Vec<String>> {
+        let (header, _) = self.signing_input.split_once('.')?;
+        let header = base64url::decode(header)?;
+        let header = Object::parse(&header).ok()?;
+        match header.member("x5c")? {
+            Value::Array(chain) if (1..=MAX_CHAIN_LENGTH).contains(&chain.len()) => {
+                chain.iter().map(|certificate| certificate.as_str().map(str::to_owned)).collect()
+            }
+            _ => None,
+        }
     }
 }
 

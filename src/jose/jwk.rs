@@ -91,6 +91,17 @@ impl Key {
         Self::prepare(None, material, None, allowed)
     }
 
+    /// The key of a certificate, as long as the certificate is good.
+    #[cfg(feature = "x5c")]
+    pub(crate) fn from_certificate(
+        key: &x509_cert::spki::SubjectPublicKeyInfoOwned,
+        allowed: AlgorithmSet,
+        standing: Standing,
+    ) -> Result<Self, Reason> {
+        let key = Self::prepare(None, super::certificate::material_of(key)?, None, allowed)?;
+        Ok(Self { standing: Arc::new(standing), ..key })
+    }
+
     fn prepare(
         kid: Option<&str>,
         material: Material,
@@ -208,7 +219,7 @@ fn check_key_ops(jwk: &Object<'_>) -> Result<(), Reason> {
     }
 }
 
-fn family(material: &Material) -> &'static [Algorithm] {
+pub(super) fn family(material: &Material) -> &'static [Algorithm] {
     use Algorithm::{ES256, ES384, ES512, Ed25519, PS256, PS384, PS512, RS256, RS384, RS512};
     match material {
         Material::Rsa { .. } => &[RS256, RS384, RS512, PS256, PS384, PS512],
@@ -220,7 +231,7 @@ fn family(material: &Material) -> &'static [Algorithm] {
 }
 
 /// RFC 7518 §3.3: at least 2048 bits. The upper bounds keep one hostile key from costing seconds a token.
-fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
+pub(super) fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     // Some issuers write the sign byte of ASN.1 in front; more than that is a fault.
     let n = n.strip_prefix(&[0]).map(<[u8]>::to_vec).unwrap_or(n);
     let e = e.strip_prefix(&[0]).map(<[u8]>::to_vec).unwrap_or(e);
@@ -291,7 +302,7 @@ fn ec(crv: Option<&str>, x: &[u8], y: &[u8]) -> Result<Material, Reason> {
 }
 
 /// An uncompressed point; its length tells the curve.
-fn ec_point(point: &[u8]) -> Result<Material, Reason> {
+pub(super) fn ec_point(point: &[u8]) -> Result<Material, Reason> {
     let curve = match point {
         [4, xy @ ..] => match xy.len() {
             64 => Curve::P256,
@@ -304,7 +315,7 @@ fn ec_point(point: &[u8]) -> Result<Material, Reason> {
     Ok(Material::Ec { curve, point: point.to_vec() })
 }
 
-fn ed25519(x: &[u8]) -> Result<Material, Reason> {
+pub(super) fn ed25519(x: &[u8]) -> Result<Material, Reason> {
     let key: [u8; 32] = x.try_into().map_err(|_| "an Ed25519 key does not have 32 bytes")?;
     if SMALL_ORDER.contains(&without_sign(key)) {
         return Err("the Ed25519 point has a small order");
@@ -323,7 +334,7 @@ fn bits(number: &[u8]) -> Option<usize> {
 }
 
 /// `n` and `e` of an RSAPublicKey (RFC 8017 A.1.1).
-fn rsa_public_key(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(super) fn rsa_public_key(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     use simple_asn1::ASN1Block::{Integer, Sequence};
     let blocks = simple_asn1::from_der(der).ok()?;
     let [Sequence(_, members)] = blocks.as_slice() else { return None };

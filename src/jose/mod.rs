@@ -6,6 +6,8 @@
 mod algorithm;
 mod backend;
 mod base64url;
+#[cfg(feature = "x5c")]
+mod certificate;
 mod claims;
 mod compact;
 mod json;
@@ -24,11 +26,15 @@ use crate::time::Timestamp;
 
 pub use algorithm::{Algorithm, HmacAlgorithm, UnknownAlgorithm};
 pub use backend::crypto_backend;
-pub use compact::{MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
+pub use compact::{MAX_CHAIN_LENGTH, MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
 pub use json::MAX_JSON_DEPTH;
 pub use keyset::{MAX_CANDIDATES, MAX_KEYS};
 
 pub(crate) use algorithm::AlgorithmSet;
+#[cfg(feature = "x5c")]
+pub(crate) use backend::sha256;
+#[cfg(feature = "x5c")]
+pub(crate) use certificate::SIGNATURES;
 pub(crate) use claims::{Claims, Validity};
 pub(crate) use compact::{Compact, HeaderAlgorithm};
 pub(crate) use json::Value;
@@ -63,6 +69,9 @@ pub enum TokenError {
     Expired,
     /// `nbf` is still to come.
     NotYetValid,
+    /// The issuer's keys come with its tokens (feature `x5c`), and the certificate chain in the header is absent, or does
+    /// not lead to a trusted root now.
+    Certificate,
     /// No key of the issuer fits.
     UnknownKey,
     /// The signature does not hold.
@@ -94,6 +103,7 @@ impl TokenError {
             Self::Time => "time",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::Certificate => "certificate",
             Self::UnknownKey => "unknown_key",
             Self::Signature => "signature",
             Self::MissingClaim => "missing_claim",
@@ -118,6 +128,7 @@ impl TokenError {
             Self::Time => "a time of the access token is not acceptable",
             Self::Expired => "the access token expired",
             Self::NotYetValid => "the access token is not valid yet",
+            Self::Certificate => "the certificate of the access token is not accepted",
             Self::UnknownKey => "the key of the access token is not known",
             Self::Signature => "the signature of the access token is not valid",
             Self::MissingClaim => "the access token lacks a required claim",

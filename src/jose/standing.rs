@@ -1,6 +1,9 @@
 //! [`Standing`]: whether what a key has verified is still to be believed.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::time::Timestamp;
 
 /// Shared by a key and the verdicts that rest on it, which die with it. It gets worse, and never better: a key that is
 /// published again after it was withdrawn starts with a new one.
@@ -10,11 +13,30 @@ pub(crate) struct Standing {
     blocked: AtomicBool,
     /// Its issuer has published a set without it. Who is verifying with the older set right now may finish.
     withdrawn: AtomicBool,
+    /// When the key may be used, if its certificates say so. By the wall clock, as they do.
+    valid: Option<Range<Timestamp>>,
 }
 
 impl Standing {
-    pub(crate) fn is_good(&self) -> bool {
-        !self.is_blocked() && !self.withdrawn.load(Ordering::Acquire)
+    /// Of a key that may be used at these times only.
+    #[cfg(feature = "x5c")]
+    pub(crate) fn within(valid: Range<Timestamp>) -> Self {
+        Self { valid: Some(valid), ..Self::default() }
+    }
+
+    pub(crate) fn is_good(&self, now: Timestamp) -> bool {
+        !self.is_blocked() && !self.withdrawn.load(Ordering::Acquire) && self.is_valid(now)
+    }
+
+    /// Whether its time has come and is not over.
+    pub(crate) fn is_valid(&self, now: Timestamp) -> bool {
+        self.valid.as_ref().is_none_or(|valid| valid.contains(&now))
+    }
+
+    /// When it ends by itself.
+    #[cfg(feature = "x5c")]
+    pub(crate) fn ends(&self) -> Option<Timestamp> {
+        self.valid.as_ref().map(|valid| valid.end)
     }
 
     pub(super) fn is_blocked(&self) -> bool {
@@ -25,7 +47,7 @@ impl Standing {
         self.blocked.store(true, Ordering::Release);
     }
 
-    pub(super) fn withdraw(&self) {
+    pub(crate) fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Release);
     }
 }

@@ -6,6 +6,8 @@ mod discovery;
 pub(crate) mod refresh;
 pub(crate) mod remote;
 pub(crate) mod snapshot;
+#[cfg(feature = "x5c")]
+mod x5c;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,9 @@ use crate::jose::{self, Accepted, AlgorithmSet, HmacAlgorithm, Key, KeySet, Shar
 use crate::secret::Secret;
 use crate::time::Clock;
 
+/// So many certificate chains of an issuer are remembered with their keys.
+pub const MAX_KNOWN_CHAINS: usize = 256;
+
 /// Where the keys of an issuer come from. The default is [`discovery`](Self::discovery).
 ///
 /// Every key belongs to the one issuer that it is configured for, and to one family of algorithms.
@@ -41,12 +46,17 @@ enum Source {
     Pem(Vec<u8>),
     DecodingKey(Box<DecodingKey>),
     Hmac(Secret<Vec<u8>>, Vec<HmacAlgorithm>),
+    #[cfg(feature = "x5c")]
+    Roots(Vec<u8>),
 }
 
 /// An issuer's keys as they are used.
 #[derive(Debug)]
 pub(crate) enum KeySource {
     Fixed(jose::Keys),
+    /// They come with the tokens.
+    #[cfg(feature = "x5c")]
+    Certified(x5c::CertifiedKeys),
     Remote(RemoteKeys),
 }
 
@@ -108,6 +118,54 @@ impl Keys {
         Self(Source::Hmac(Secret::new(secret.into()), algorithms.into_iter().collect()))
     }
 
+    /// The tokens bring their keys along, in `x5c` (RFC 7515 §4.1.6): a certificate chain, the signer's own certificate
+    /// first, up to one of these roots. One or more `CERTIFICATE` blocks in PEM.
+    ///
+    /// The chain leads from each certificate to the one behind it, without gap or surplus; the root may be left out. It is
+    /// validated as RFC 5280 §6 has it, by the crate `rustls-webpki`, and in addition:
+    ///
+    /// - every certificate is valid at the present moment, the root too. There is no leeway: that is for clocks, and a
+    ///   certificate lives long enough to be made before it is needed.
+    /// - the signer's certificate is not that of an authority, and its `keyUsage` has `digitalSignature`. RFC 5280
+    ///   would let one without `keyUsage` do anything; here it does nothing.
+    /// - `extKeyUsage`, in whatever certificate of the chain it is, has `id-kp-oauthAccessTokenSigning`, `id-kp-jwt`
+    ///   (RFC 9509) or `anyExtendedKeyUsage`. One without it may be for any purpose (RFC 5280 §4.2.1.12).
+    /// - the keys meet what is demanded of all keys, and certificates are signed with the algorithms of tokens: each curve
+    ///   with its own hash, no SHA-1.
+    ///
+    /// At most [`MAX_CHAIN_LENGTH`](crate::manual::defaults::MAX_CHAIN_LENGTH) certificates are looked at. A key that was
+    /// found good is remembered, as long as its chain is valid. `kid`, `x5t` and `x5t#S256` decide nothing: the last is
+    /// written in two ways in the wild, and the certificate itself is there.
+    ///
+    /// ```
+    /// # use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    /// # let mut params = CertificateParams::default();
+    /// # params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    /// # let root = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?.pem();
+    /// use tower_bearer::{Issuer, Keys, Profile, ResourceServer};
+    ///
+    /// // An identity service that writes no `iss` and no `kid`, and puts the client into `sub`.
+    /// let profile = Profile::default().client_claims(["sub"]).types(["access"]);
+    /// let issuer = Issuer::unnamed("identity").keys(Keys::x5c(root)).profile(profile);
+    /// let api = ResourceServer::builder("https://api.example.com").issuer(issuer).build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Security
+    /// Whoever has a key that a certificate under the root vouches for can make tokens for any client, whoever the
+    /// certificate names. So the root must be one for signers of tokens, and for nobody else: not that of the TLS
+    /// certificates of a whole company, and never a public one. A certificate for TLS alone is refused if it says so in
+    /// `extKeyUsage`.
+    ///
+    /// Nothing is fetched: neither what `x5u` names, nor lists of revoked certificates. To revoke one before its time, block
+    /// its key by its thumbprint ([`ResourceServer::block_key`](crate::ResourceServer::block_key)); to revoke an
+    /// authority, change the roots. Keep the signers' certificates short-lived.
+    #[cfg(feature = "x5c")]
+    #[must_use]
+    pub fn x5c(roots: impl Into<Vec<u8>>) -> Self {
+        Self(Source::Roots(roots.into()))
+    }
+
     pub(crate) fn are_remote(&self) -> bool {
         matches!(self.0, Source::Discovery | Source::Url(_))
     }
@@ -157,6 +215,11 @@ impl Keys {
             Source::Hmac(secret, algorithms) => {
                 return shared_secret(&secret, &algorithms).map(KeySource::Fixed);
             }
+            #[cfg(feature = "x5c")]
+            Source::Roots(pem) => {
+                let now = context.clock.now().into();
+                return x5c::CertifiedKeys::new(&pem, allowed, context.label, now).map(KeySource::Certified);
+            }
         };
         Ok(KeySource::Fixed(jose::Keys::Public(Arc::new(set))))
     }
@@ -166,8 +229,8 @@ impl KeySource {
     /// Whether its keys may be used now. Starts the fetch that is due.
     pub(crate) fn are_usable(&self, now: Instant) -> bool {
         match self {
-            Self::Fixed(_) => true,
             Self::Remote(remote) => remote.are_usable(now),
+            _ => true,
         }
     }
 
@@ -180,6 +243,8 @@ impl KeySource {
             (Self::Fixed(jose::Keys::Shared(ours)), Self::Fixed(jose::Keys::Shared(theirs))) => {
                 ours.is_the_same_as(theirs)
             }
+            #[cfg(feature = "x5c")]
+            (Self::Certified(ours), Self::Certified(theirs)) => ours.shares_a_root_with(theirs),
             (Self::Remote(ours), Self::Remote(theirs)) => ours.has_the_place_of(theirs),
             _ => false,
         }
@@ -188,8 +253,8 @@ impl KeySource {
     /// The file with the last good set.
     pub(crate) fn snapshot(&self) -> Option<&Path> {
         match self {
-            Self::Fixed(_) => None,
             Self::Remote(keys) => keys.snapshot(),
+            _ => None,
         }
     }
 }
@@ -231,6 +296,8 @@ impl fmt::Debug for Keys {
             Source::Pem(_) => "Keys(PEM)",
             Source::DecodingKey(_) => "Keys(DecodingKey)",
             Source::Hmac(..) => "Keys(HMAC)",
+            #[cfg(feature = "x5c")]
+            Source::Roots(_) => "Keys(x5c)",
         })
     }
 }

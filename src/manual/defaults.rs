@@ -11,6 +11,7 @@
 //! | [`MAX_KID_LENGTH`] | 256 | bytes | longer than any issuer's; the value is compared with every key |
 //! | [`MAX_JSON_DEPTH`] | 16 | levels | deeper than any known claim set, shallow enough for every stack |
 //! | [`MAX_CANDIDATES`] | 4 | keys | a token, without `kid` above all, must not choose how many signatures are checked |
+//! | [`MAX_CHAIN_LENGTH`] | 4 | certificates | of a token that brings its own (feature `x5c`); each costs a signature |
 //! | [`DEFAULT_LEEWAY`] | 60 | s | clocks differ (RFC 7519 §4.1.4: "no more than a few minutes"); for `exp`, `nbf` and `iat` alike |
 //! | [`MAX_LEEWAY`] | 300 | s | tokens often live for no more than five minutes; more is a configuration error |
 //!
@@ -19,6 +20,7 @@
 //! | constant | value | unit | why |
 //! |---|---|---|---|
 //! | [`MAX_KEYS`] | 100 | keys | many times what issuers publish; bounds the memory and the work of an import |
+//! | [`MAX_KNOWN_CHAINS`] | 256 | chains | (feature `x5c`) many times what one issuer signs with in turn; one that is pushed out costs its signatures again |
 //! | [`FRESH_FOR`] | 600 | s | an issuer that withdraws a key wants it gone in minutes; asked for less often, it is not burdened. Its `Cache-Control: max-age` counts instead, within the next two |
 //! | [`MIN_FRESH_FOR`] | 60 | s | also for `no-store` and `max-age=0`: an issuer cannot make each request fetch |
 //! | [`MAX_FRESH_FOR`] | 3600 | s | a day in `max-age` must not keep a withdrawn key for a day |
@@ -119,7 +121,10 @@
 
 pub use crate::event::WARN_INTERVAL;
 pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_BEARER_FILE_LENGTH, MAX_RESPONSE_LENGTH};
-pub use crate::jose::{MAX_CANDIDATES, MAX_JSON_DEPTH, MAX_KEYS, MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
+pub use crate::jose::{
+    MAX_CANDIDATES, MAX_CHAIN_LENGTH, MAX_JSON_DEPTH, MAX_KEYS, MAX_KID_LENGTH, MAX_TOKEN_LENGTH,
+};
+pub use crate::keys::MAX_KNOWN_CHAINS;
 pub use crate::keys::absent::{ABSENT_FOR, MAX_ABSENT_KIDS};
 pub use crate::keys::refresh::{
     BACKOFF_MAX, BACKOFF_MIN, FLIGHT_LIMIT, FRESH_FOR, MAX_FRESH_FOR, MAX_RETRY_AFTER, MIN_FRESH_FOR,

@@ -176,6 +176,7 @@ mod tests {
             T::Time,
             T::Expired,
             T::NotYetValid,
+            T::Certificate,
             T::UnknownKey,
             T::Signature,
             T::MissingClaim,

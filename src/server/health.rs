@@ -43,16 +43,9 @@ impl Health {
         let issuers = server.0.issuers.iter().map(|issuer| {
             let name = issuer.identity.name.clone();
             match &issuer.keys {
-                KeySource::Fixed(keys) => IssuerHealth {
-                    name,
-                    state: KeyState::Fixed,
-                    keys: keys.usable(),
-                    left_out: keys.left_out(),
-                    last_success: None,
-                    last_error: None,
-                    stale_for: None,
-                    next_refresh: None,
-                },
+                KeySource::Fixed(keys) => IssuerHealth::fixed(name, keys.usable(), keys.left_out()),
+                #[cfg(feature = "x5c")]
+                KeySource::Certified(keys) => IssuerHealth::fixed(name, keys.roots(), Vec::new()),
                 KeySource::Remote(keys) => IssuerHealth::reported(name, keys.report()),
             }
         });
@@ -81,6 +74,19 @@ impl Health {
 }
 
 impl IssuerHealth {
+    fn fixed(name: Box<str>, keys: usize, left_out: Vec<(usize, &'static str)>) -> Self {
+        Self {
+            name,
+            state: KeyState::Fixed,
+            keys,
+            left_out,
+            last_success: None,
+            last_error: None,
+            stale_for: None,
+            next_refresh: None,
+        }
+    }
+
     fn reported(name: Box<str>, report: Report) -> Self {
         let Report { state, keys, left_out, last_success, last_error, stale_for, next_refresh } = report;
         Self { name, state, keys, left_out, last_success, last_error, stale_for, next_refresh }
@@ -98,7 +104,8 @@ impl IssuerHealth {
         self.state
     }
 
-    /// How many keys are in use; 0 if they may not be used any more, or are all blocked.
+    /// How many keys are in use; 0 if they may not be used any more, or are all blocked. Where keys come with the tokens
+    /// ([`Keys::x5c`](crate::manual::providers)), how many roots are trusted.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.keys

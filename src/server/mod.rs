@@ -180,8 +180,8 @@ impl ResourceServer {
     pub async fn refresh_now(&self, issuer: &str) -> Result<(), NotReady> {
         let loaded = match self.0.issuers.iter().find(|trusted| &*trusted.identity.name == issuer) {
             None => false,
-            Some(TrustedIssuer { keys: KeySource::Fixed(_), .. }) => true,
             Some(TrustedIssuer { keys: KeySource::Remote(keys), .. }) => keys.demand().await == Ended::Loaded,
+            Some(_) => true,
         };
         if loaded { Ok(()) } else { Err(NotReady { issuers: vec![issuer.to_owned()] }) }
     }
@@ -200,6 +200,8 @@ impl ResourceServer {
         };
         let found = match &trusted.keys {
             KeySource::Fixed(keys) => keys.block(key),
+            #[cfg(feature = "x5c")]
+            KeySource::Certified(keys) => keys.block(key),
             KeySource::Remote(keys) => keys.block(key),
         };
         tracing::warn!(target: "tower_bearer::keys", issuer, key, found, "blocked a key");
@@ -226,7 +228,7 @@ impl Inner {
     fn remote_issuers(&self) -> impl Iterator<Item = (&str, &crate::keys::remote::RemoteKeys)> {
         self.issuers.iter().filter_map(|issuer| match &issuer.keys {
             KeySource::Remote(keys) => Some((&*issuer.identity.name, keys)),
-            KeySource::Fixed(_) => None,
+            _ => None,
         })
     }
 }

@@ -130,12 +130,13 @@ impl Inner {
             return None;
         }
         let issuer = self.issuers.get(verdict.issuer)?;
-        let (now, instant) = (self.identity.clock.now().into(), self.identity.clock.instant());
+        let (now, instant): (Timestamp, _) =
+            (self.identity.clock.now().into(), self.identity.clock.instant());
         let holds = instant < verdict.until
             && issuer.rules.check_validity(verdict.token.validity(), now).is_ok()
             && issuer.keys.are_usable(instant)
             // Last, because asking for the keys may have let in a newer set.
-            && verdict.standing.is_good();
+            && verdict.standing.is_good(now);
         if !holds {
             cache.forget(&verdict);
             return None;
@@ -159,7 +160,7 @@ impl Inner {
         let rivals = self
             .issuers
             .iter()
-            .filter(|issuer| issuer.identity.iss.is_none() && matches!(issuer.keys, KeySource::Remote(_)));
+            .filter(|issuer| issuer.identity.iss.is_none() && !matches!(issuer.keys, KeySource::Fixed(_)));
         if unnamed && rivals.count() > 1 {
             return;
         }
@@ -286,7 +287,7 @@ impl TrustedIssuer {
         now: Timestamp,
     ) -> Result<Accepted, Failure<'_>> {
         let validity = self.rules.check(token, claims, now)?;
-        let standing = self.check_signature(token)?;
+        let standing = self.check_signature(token, now)?;
         let identity = self.identify(claims)?.into();
         let audience = claims.audience()?.into_iter().map(Into::into).collect();
         Ok(Accepted { audience, identity, validity, standing })
@@ -305,9 +306,16 @@ impl TrustedIssuer {
         Ok(identity)
     }
 
-    fn check_signature(&self, token: &Compact<'_>) -> Result<Arc<Standing>, Failure<'_>> {
+    fn check_signature(
+        &self,
+        token: &Compact<'_>,
+        #[cfg_attr(not(feature = "x5c"), expect(unused_variables, reason = "only certificates end"))]
+        now: Timestamp,
+    ) -> Result<Arc<Standing>, Failure<'_>> {
         let remote = match &self.keys {
             KeySource::Fixed(keys) => return keys.verify(token).map_err(|not| Failure::Fault(not.fault)),
+            #[cfg(feature = "x5c")]
+            KeySource::Certified(keys) => return Ok(keys.verify(token, now)?),
             KeySource::Remote(remote) => remote,
         };
         let tried = match remote.keys() {

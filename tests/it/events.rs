@@ -288,6 +288,7 @@ fn labels_are_distinct_and_plain() {
         TokenError::Time,
         TokenError::Expired,
         TokenError::NotYetValid,
+        TokenError::Certificate,
         TokenError::UnknownKey,
         TokenError::Signature,
         TokenError::MissingClaim,

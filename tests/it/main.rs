@@ -56,3 +56,4 @@ mod testing_kit;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
 mod trust;
+mod x5c;

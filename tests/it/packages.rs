@@ -73,6 +73,8 @@ fn the_manual_gives_every_default_its_value() {
         ("MAX_KID_LENGTH", count(d::MAX_KID_LENGTH)),
         ("MAX_JSON_DEPTH", count(d::MAX_JSON_DEPTH)),
         ("MAX_CANDIDATES", count(d::MAX_CANDIDATES)),
+        ("MAX_CHAIN_LENGTH", count(d::MAX_CHAIN_LENGTH)),
+        ("MAX_KNOWN_CHAINS", count(d::MAX_KNOWN_CHAINS)),
         ("DEFAULT_LEEWAY", seconds(d::DEFAULT_LEEWAY)),
         ("MAX_LEEWAY", seconds(d::MAX_LEEWAY)),
         ("MAX_KEYS", count(d::MAX_KEYS)),

@@ -1,0 +1,244 @@
+//! [`Roots`]: who may certify keys, and whether a chain leads to one of them.
+//!
+//! webpki finds and validates the path. It looks neither at `keyUsage` nor at anything of a root but its name and its key,
+//! and does not say how long a path is valid; that is read with x509-cert.
+
+use std::ops::Range;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls_pki_types::pem::{PemObject, SectionKind};
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{
+    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, VerifiedPath,
+    anchor_from_trusted_cert,
+};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+
+use super::super::wrong;
+use crate::error::ConfigError;
+use crate::jose::{Algorithm, AlgorithmSet, Key, SIGNATURES, Standing};
+use crate::time::Timestamp;
+
+/// Why a chain or a root is not accepted.
+type Reason = &'static str;
+
+/// Certificates that are trusted because the operator says so.
+#[derive(Debug)]
+pub(super) struct Roots {
+    roots: Vec<Root>,
+    /// Of each, what webpki needs.
+    anchors: Vec<TrustAnchor<'static>>,
+}
+
+#[derive(Debug)]
+struct Root {
+    der: CertificateDer<'static>,
+    valid: Range<Timestamp>,
+    /// So many authorities may stand between it and a signer.
+    max_authorities: Option<u8>,
+}
+
+impl Roots {
+    pub(super) fn from_pem(pem: &[u8]) -> Result<Self, ConfigError> {
+        let text = std::str::from_utf8(pem).map_err(|_| not_certificates())?;
+        if text.contains("PRIVATE KEY-----") {
+            return Err(wrong("a private key; write the root certificate alone, and keep its key elsewhere"));
+        }
+        let (mut roots, mut anchors) = (Vec::new(), Vec::new());
+        for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
+            let (SectionKind::Certificate, der) = block.map_err(|_| not_certificates())? else {
+                return Err(not_certificates());
+            };
+            let (root, anchor) = Root::read(der).map_err(|reason| {
+                let place = roots.len();
+                wrong(format!("certificate {place} cannot be a root: {reason}; write that of an authority"))
+            })?;
+            roots.push(root);
+            anchors.push(anchor);
+        }
+        // The reader passes over blocks whose names it does not know.
+        if roots.is_empty() || roots.len() != text.matches("-----BEGIN ").count() {
+            return Err(not_certificates());
+        }
+        Ok(Self { roots, anchors })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.roots.len()
+    }
+
+    pub(super) fn any_valid(&self, now: Timestamp) -> bool {
+        self.roots.iter().any(|root| root.valid.contains(&now))
+    }
+
+    /// Whether a chain could lead to one of both. The name and the key make a root, and its certificate may be renewed.
+    pub(super) fn share_one_with(&self, other: &Self) -> bool {
+        let same = |ours: &TrustAnchor<'_>, theirs: &TrustAnchor<'_>| {
+            ours.subject_public_key_info == theirs.subject_public_key_info
+        };
+        self.anchors.iter().any(|ours| other.anchors.iter().any(|theirs| same(ours, theirs)))
+    }
+
+    /// The key of the first certificate, if the others lead from it to a root.
+    pub(super) fn certify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        allowed: AlgorithmSet,
+        now: Timestamp,
+    ) -> Result<Key, Reason> {
+        let (leaf, authorities) = chain.split_first().ok_or("there is none")?;
+        // Some issuers write the root too. It proves nothing.
+        let authorities = match authorities.split_last() {
+            Some((last, rest)) if self.roots.iter().any(|root| root.der == *last) => rest,
+            _ => authorities,
+        };
+        let end_entity = EndEntityCert::try_from(leaf).map_err(|error| reason(&error))?;
+        let check = |path: &VerifiedPath<'_>| {
+            let fits = self.root_of(path).is_some_and(|root| root.allows(authorities.len(), now));
+            let presented =
+                path.intermediate_certificates().map(webpki::Cert::der).eq(authorities.iter().cloned());
+            if fits && presented { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
+        };
+        let path = end_entity.verify_for_usage(
+            SIGNATURES,
+            &self.anchors,
+            authorities,
+            seconds(now),
+            TokenSigning,
+            None,
+            Some(&check),
+        );
+        let path = path.map_err(|error| reason(&error))?;
+        let mut valid = self.root_of(&path).ok_or("there is no root")?.valid.clone();
+        for authority in authorities {
+            let authority = read(authority)?;
+            if key_usage(&authority)?.is_some_and(|usage| !usage.key_cert_sign()) {
+                return Err("an authority may not sign certificates");
+            }
+            valid = both(&valid, &validity(&authority)?);
+        }
+        let leaf = read(leaf)?;
+        if !key_usage(&leaf)?.is_some_and(|usage| usage.digital_signature()) {
+            return Err("its keyUsage does not have digitalSignature");
+        }
+        valid = both(&valid, &validity(&leaf)?);
+        let key = leaf.tbs_certificate().subject_public_key_info();
+        Key::from_certificate(key, allowed, Standing::within(valid))
+    }
+
+    fn root_of(&self, path: &VerifiedPath<'_>) -> Option<&Root> {
+        let place = self.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
+        self.roots.get(place)
+    }
+}
+
+impl Root {
+    fn read(der: Vec<u8>) -> Result<(Self, TrustAnchor<'static>), Reason> {
+        let der = CertificateDer::from(der);
+        // Also refuses critical extensions that nobody here would heed.
+        EndEntityCert::try_from(&der).map_err(|error| reason(&error))?;
+        let certificate = read(&der)?;
+        let fields = certificate.tbs_certificate();
+        let (_, constraints) = fields
+            .get_extension::<BasicConstraints>()
+            .map_err(|_| MALFORMED)?
+            .filter(|(_, constraints)| constraints.ca)
+            .ok_or("it is not an authority")?;
+        if key_usage(&certificate)?.is_some_and(|usage| !usage.key_cert_sign()) {
+            return Err("it may not sign certificates");
+        }
+        let every = Algorithm::ALL.into_iter().collect();
+        Key::from_certificate(fields.subject_public_key_info(), every, Standing::default())?;
+        let anchor = anchor_from_trusted_cert(&der).map_err(|error| reason(&error))?.to_owned();
+        let (valid, max_authorities) = (validity(&certificate)?, constraints.path_len_constraint);
+        Ok((Self { der, valid, max_authorities }, anchor))
+    }
+
+    fn allows(&self, authorities: usize, now: Timestamp) -> bool {
+        self.valid.contains(&now) && self.max_authorities.is_none_or(|max| authorities <= usize::from(max))
+    }
+}
+
+/// What a certificate that says its purposes (`extKeyUsage`, RFC 5280 §4.2.1.12) must be for.
+struct TokenSigning;
+
+/// `id-kp-oauthAccessTokenSigning` and `id-kp-jwt` (RFC 9509 §4), and `anyExtendedKeyUsage`.
+const PURPOSES: [ObjectIdentifier; 3] = [
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.39"),
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.37"),
+    ObjectIdentifier::new_unwrap("2.5.29.37.0"),
+];
+
+impl ExtendedKeyUsageValidator for TokenSigning {
+    /// Is asked with none, if the certificate does not say.
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let mut any = false;
+        let mut fits = false;
+        for purpose in purposes {
+            let purpose = purpose?;
+            any = true;
+            fits |= PURPOSES.iter().any(|ours| KeyPurposeId::new(ours.as_bytes()) == purpose);
+        }
+        // webpki's own error for this would list what there is.
+        if fits || !any { Ok(()) } else { Err(webpki::Error::EmptyEkuExtension) }
+    }
+}
+
+const MALFORMED: Reason = "a certificate is malformed";
+
+fn read(der: &CertificateDer<'_>) -> Result<Certificate, Reason> {
+    Certificate::from_der(der).map_err(|_| MALFORMED)
+}
+
+fn key_usage(certificate: &Certificate) -> Result<Option<KeyUsage>, Reason> {
+    let extension = certificate.tbs_certificate().get_extension::<KeyUsage>();
+    Ok(extension.map_err(|_| MALFORMED)?.map(|(_, usage)| usage))
+}
+
+/// Up to the end of the last second (RFC 5280 §4.1.2.5: inclusive).
+fn validity(certificate: &Certificate) -> Result<Range<Timestamp>, Reason> {
+    let validity = certificate.tbs_certificate().validity();
+    let at = |time: Duration| i64::try_from(time.as_secs()).ok().and_then(Timestamp::from_seconds);
+    let from = at(validity.not_before.to_unix_duration()).ok_or(MALFORMED)?;
+    let last = at(validity.not_after.to_unix_duration()).ok_or(MALFORMED)?;
+    Ok(from..last.plus(Duration::from_secs(1)))
+}
+
+fn both(one: &Range<Timestamp>, other: &Range<Timestamp>) -> Range<Timestamp> {
+    one.start.max(other.start)..one.end.min(other.end)
+}
+
+/// Before 1970 nothing is valid.
+fn seconds(now: Timestamp) -> UnixTime {
+    let since = SystemTime::from(now).duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixTime::since_unix_epoch(since)
+}
+
+/// In words of ours: an error of webpki's may hold names.
+fn reason(error: &webpki::Error) -> Reason {
+    use webpki::Error as E;
+    match error {
+        E::CertExpired { .. } => "expired",
+        E::CertNotValidYet { .. } => "not valid yet",
+        E::UnknownIssuer => "it does not lead to a root",
+        E::InvalidSignatureForPublicKey => "a signature does not hold",
+        E::CaUsedAsEndEntity => "the signer's certificate is that of an authority",
+        E::EndEntityUsedAsCa => "one that is no authority has signed a certificate",
+        E::PathLenConstraintViolated | E::MaximumPathDepthExceeded => "it is longer than an authority allows",
+        E::EmptyEkuExtension => "its extKeyUsage is for something else",
+        E::UnsupportedCriticalExtension => "it has a critical extension that is not understood",
+        E::NameConstraintViolation => "a name is outside of what an authority may certify",
+        E::UnsupportedSignatureAlgorithmContext(_)
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            "it is signed with an algorithm that is not accepted"
+        }
+        _ => MALFORMED,
+    }
+}
+
+fn not_certificates() -> ConfigError {
+    wrong("not certificates in PEM; write one CERTIFICATE block for each root, and nothing else")
+}
