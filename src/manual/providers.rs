@@ -50,7 +50,7 @@
 //! | ClickView smart embeds (by its paths an IdentityServer; that is inferred) | RS256, `kid`, `at+jwt` | `client_id`, no `sub`; `aud` may be absent | `scope`, an array | discovery | works |
 //! | Aidbox, with `token_format: jwt` | RS256, no `kid`, `JWT` | client credentials: `sub`; `aud` only if `audience` was asked for | not written for client credentials | JWKS with one key without `kid` | works |
 //! | OroCommerce | RS256, no `kid`, `JWT` | no `iss`; the client is in `aud`; `sub` is empty | `scopes`: whatever the client asked for | one PEM file | works |
-//! | Tarkov Database | EdDSA, no `kid`, `access`, `x5c` | no `iss`; the client's record in `sub` | `scope`, an array | a certificate chain in the header | only with a fixed key |
+//! | Tarkov Database | EdDSA, no `kid`, `access`, `x5c` | no `iss`; the client's record in `sub` | `scope`, an array | a certificate chain in the header | works, with `Keys::x5c` (feature `x5c`) |
 //! | wicked.haufe.io; Aidbox by default | none: the token is opaque | | | | not supported |
 //!
 //! ```
@@ -80,11 +80,11 @@
 //!         .clients(clients.iter().copied())
 //! }
 //!
-//! // Tarkov Database, with the public key of its present certificate: until that is replaced. Its own API also takes
-//! // `read:all` for `read:item`: `any_of(["read:item", "read:all"])`.
-//! fn tarkov(public_key: Keys, audience: &str) -> Issuer {
+//! // Tarkov Database. Its keys are `Keys::x5c(root)` (feature `x5c`); or the public key of its present certificate, until
+//! // that is replaced. Its own API also takes `read:all` for `read:item`: `any_of(["read:item", "read:all"])`.
+//! fn tarkov(keys: Keys, audience: &str) -> Issuer {
 //!     Issuer::unnamed("tarkov")
-//!         .keys(public_key)
+//!         .keys(keys)
 //!         .audience(audience)
 //!         .algorithms([Algorithm::Ed25519])
 //!         .profile(Profile::default().types(["access"]).client_claims(["sub"]))
@@ -154,8 +154,6 @@
 //! - **Encrypted tokens** (JWE).
 //! - **Opaque tokens** (a UUID, a short random string): they must be looked up at the issuer (RFC 7662). They are refused as
 //!   "not well formed".
-//! - **`x5c`**, a chain of certificates in the header up to a pinned root. The header is not read; give the key itself, if
-//!   it changes seldom.
 //! - Rules on the client. Check [`Token::client_id`] in the handler.
 //!
 //! [`Issuer::new`]: crate::Issuer::new

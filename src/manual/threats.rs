@@ -7,7 +7,11 @@
 //! | `alg: none`, in any spelling | [`Algorithm`] has no such variant; names are exact and case-sensitive |
 //! | a public key used as an HMAC secret (RFC 8725 §2.1) | [`HmacAlgorithm`] is another type; no key set leads to it, and an issuer has either public keys or a secret |
 //! | the header chooses the algorithm | it is compared with the issuer's list and with the family of the key; it chooses nothing (RFC 8725 §3.1) |
-//! | a key in the header: `jwk`, `jku`, `x5u`, `x5c` | these are not read (RFC 8725 §3.10) |
+//! | a key in the header: `jwk`, `jku`, `x5u`, `x5c` | these are not read (RFC 8725 §3.10). `x5c` is, for an issuer with pinned roots (feature `x5c`), and its key is used only if the chain leads to one of them |
+//! | a chain that almost leads to a pinned root: expired, out of order, with a gap, through a certificate that is no authority's | webpki validates it (RFC 5280 §6); every certificate must be valid now, and the signer's have `digitalSignature` |
+//! | a certificate that the same root has given out for something else, such as TLS | refused if its `extKeyUsage` says so; if it says nothing, it signs tokens. The root must be one for signers of tokens alone |
+//! | a chain that was good, remembered | its key is used while the whole path is valid, and no longer; so is what it has verified |
+//! | made-up chains, to have many signatures checked or good chains forgotten | [`MAX_CHAIN_LENGTH`], after all that needs no key; only chains of accepted signatures are remembered, [`MAX_KNOWN_CHAINS`] of them |
 //! | a `kid` that is a path, a URL or a query | it is compared, and nothing else: never opened, fetched or sent |
 //! | another issuer's key | the issuer is selected first, by exact `iss`; only its own keys are tried (RFC 8725 §3.8) |
 //! | weak keys: short or even moduli, an exponent of 1, moduli with the ROCA fingerprint, points of small order | checked at import, before a backend sees the key; what fails is left out |
@@ -72,6 +76,7 @@
 //!   [`Fetch`] of your own. There addresses in URLs are looked at, and what names lead to is not.
 //! - Networks that only you know to be inside: public addresses behind your firewall, or a NAT64 prefix of your own.
 //! - The folder of a snapshot: nobody else may write there, and it is not shared between machines.
+//! - Certificates that were revoked (feature `x5c`): no list is fetched. Keep them short-lived, or block their keys.
 //! - Limits on requests. An invalid signature costs as much as a valid one.
 //! - What a handler logs. [`Token::claims`] gives personal data to whoever asks for it.
 //!
@@ -85,6 +90,8 @@
 //! [`Issuer::snapshot`]: crate::Issuer::snapshot
 //! [`MAX_SNAPSHOT_AGE`]: super::defaults::MAX_SNAPSHOT_AGE
 //! [`without_cache`]: crate::ResourceServerBuilder::without_cache
+//! [`MAX_CHAIN_LENGTH`]: super::defaults::MAX_CHAIN_LENGTH
+//! [`MAX_KNOWN_CHAINS`]: super::defaults::MAX_KNOWN_CHAINS
 //! [`MAX_CACHED_TOKENS`]: super::defaults::MAX_CACHED_TOKENS
 //! [`MAX_CACHE_BYTES`]: super::defaults::MAX_CACHE_BYTES
 //! [`MISS_INTERVAL`]: super::defaults::MISS_INTERVAL
