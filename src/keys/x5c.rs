@@ -116,15 +116,15 @@ impl CertifiedKeys {
         if known.blocked.iter().any(|name| key.is_called(name)) {
             return Err(TokenError::UnknownKey);
         }
-        let standing = key.standing().clone();
-        known.insert(digest, key, now);
-        Ok(standing)
+        Ok(known.insert(digest, key, now).standing().clone())
     }
 }
 
 impl Known {
-    /// Makes room, and takes it in.
-    fn insert(&mut self, digest: Digest, key: Arc<Key>, now: Timestamp) {
+    /// Makes room, and takes it in. If another request was faster, its key stays: verdicts rest on it.
+    ///
+    /// What goes can no longer be blocked, so it vouches for nothing any more.
+    fn insert(&mut self, digest: Digest, key: Arc<Key>, now: Timestamp) -> &Key {
         self.keys.retain(|_, key| {
             let stays = key.standing().is_valid(now);
             if !stays {
@@ -132,20 +132,15 @@ impl Known {
             }
             stays
         });
-        while self.keys.len() >= MAX_KNOWN_CHAINS {
+        while self.keys.len() >= MAX_KNOWN_CHAINS && !self.keys.contains_key(&digest) {
             // The one that ends first: a signer that has a newer certificate does not come back to it.
             let first = self.keys.iter().min_by_key(|(_, key)| key.standing().ends());
             let Some(first) = first.map(|(digest, _)| *digest) else { break };
-            forget(self.keys.remove(&first));
+            if let Some(key) = self.keys.remove(&first) {
+                key.standing().withdraw();
+            }
         }
-        forget(self.keys.insert(digest, key));
-    }
-}
-
-/// What can no longer be blocked must not vouch for anything.
-fn forget(key: Option<Arc<Key>>) {
-    if let Some(key) = key {
-        key.standing().withdraw();
+        self.keys.entry(digest).or_insert(key)
     }
 }
 

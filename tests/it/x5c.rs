@@ -572,15 +572,11 @@ fn a_key_that_would_not_be_imported_is_none() {
     }
     let pki = Pki::new();
     let api = pki.api();
+    let anybody = Signer { der: Vec::new(), key: KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap() };
     let verdict = |public: &Public| {
-        let der = signer().signed_by(public, &pki.middle).unwrap().der().to_vec();
-        let key = KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
-        let token = Signer { der, key }.token_of("RS256", json!({}));
-        let header = json!({"alg": "RS256", "typ": "access", "x5c": chain([
-            &*signer().signed_by(public, &pki.middle).unwrap().der().to_vec(), pki.middle.der()
-        ])});
-        let [_, payload, signature] = *token.split('.').collect::<Vec<_>>() else { panic!() };
-        verify(&api, &format!("{}.{payload}.{signature}", URL_SAFE_NO_PAD.encode(header.to_string())))
+        let certificate = signer().signed_by(public, &pki.middle).unwrap();
+        let x5c = chain([certificate.der(), pki.middle.der()]);
+        verify(&api, &anybody.token_of("RS256", json!({"x5c": x5c})))
     };
     // Nobody has its private key: the certificate is good, and the signature cannot be.
     assert_eq!(verdict(&rsa(256, &[1, 0, 1])).0.err(), Some(TokenError::Signature));
