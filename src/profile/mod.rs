@@ -10,16 +10,19 @@ use crate::scope::Scopes;
 /// Where an issuer's tokens say who the client is and what it may do, and what they must hold.
 ///
 /// The [`default`](Self::default) reads what most issuers write; [`rfc9068`](Self::rfc9068) demands what the
-/// standard demands. Anything else is a few lines:
+/// standard demands. For many providers there is one ready-made, such as [`keycloak`](Self::keycloak); all are listed in
+/// [`manual::providers`](crate::manual::providers). They can be changed, and one's own is five lines:
 ///
 /// ```
 /// use tower_bearer::Profile;
 ///
-/// let keycloak = Profile::default()
-///     .client_claims(["azp"])
-///     .scope_claims(["/realm_access/roles"])
-///     .types(["JWT"]);
-/// # let _ = keycloak;
+/// let ours = Profile::default()
+///     .types(["JWT"])
+///     .client_claims(["app"])
+///     .scope_claims(["/access/roles"])
+///     .claim("use", ["access"]);
+/// let keycloak = Profile::keycloak().scope_claims(["/realm_access/roles"]);
+/// # let _ = (ours, keycloak);
 /// ```
 ///
 /// A claim is given by its name or, with a leading slash, by a JSON Pointer (RFC 6901) through nested objects.
@@ -99,8 +102,8 @@ impl Profile {
     ///
     /// ```
     /// # use tower_bearer::Profile;
-    /// let cognito = Profile::default().claim("token_use", ["access"]);
-    /// # let _ = cognito;
+    /// let access_tokens = Profile::default().claim("token_use", ["access"]);
+    /// # let _ = access_tokens;
     /// ```
     #[must_use]
     pub fn claim<I: IntoIterator<Item: Into<String>>>(mut self, claim: impl Into<String>, values: I) -> Self {

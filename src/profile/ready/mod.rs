@@ -1,11 +1,16 @@
 //! Ready-made profiles: what is known of how issuers write their tokens.
+//!
+//! Each names the document or the source that it was taken from. None is a contract with an issuer.
+
+mod providers;
+mod systems;
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::Profile;
 
-/// Dialects of systems and providers. Each is plain data: what is said here can be said by anybody, and changed.
+/// What the standards say. Each profile is plain data: what is said here can be said by anybody, and changed.
 impl Profile {
     /// JWT access tokens as RFC 9068 has them: `typ` is `at+jwt` (§4), and `iss`, `exp`, `aud`, `sub`, `client_id`,
     /// `iat` and `jti` are present (§2.2).
@@ -22,21 +27,21 @@ impl Profile {
         ])
     }
 
-    /// league/oauth2-server, and what is built on it: `typ` is `JWT`, the client is in `aud`, the scopes are in `scopes`.
-    /// It writes neither `iss` nor `kid`, so it goes with [`Issuer::unnamed`](crate::Issuer::unnamed) and
-    /// [`Issuer::clients`](crate::Issuer::clients).
+    /// A JWT as RFC 7519 has it, and no more: `typ` is `JWT` (§5.1) or absent, and no claim counts but the registered ones
+    /// (§4.1). Those know of a subject, and neither of a client nor of scopes, so a token has none: what other claims
+    /// mean is between an issuer and its own, and here nobody has said. [`client_claims`](Self::client_claims) and
+    /// [`scope_claims`](Self::scope_claims) say it.
+    ///
+    /// The [`default`](Self::default) takes `scope`, `client_id` and the like for what the OAuth documents mean by them, and
+    /// refuses a token in which they cannot be that. Use this for an issuer that does not speak OAuth.
     #[must_use]
-    pub fn league() -> Self {
-        Self::default().types(["JWT"]).client_claims(["aud"]).scope_claims(["scopes"])
-    }
-
-    /// OroCommerce and OroPlatform: as [`league`](Self::league), but the scopes are whatever the client asked for, and
-    /// count for nothing. What a client may do is for [`Issuer::grant`](crate::Issuer::grant).
-    #[must_use]
-    pub fn oro() -> Self {
-        Self::league().untrusted_scopes()
+    pub fn jwt() -> Self {
+        Self::default().types(["JWT", ""]).client_claims(NONE).scope_claims(NONE)
     }
 }
+
+/// No claim.
+const NONE: [&str; 0] = [];
 
 /// There is no ready-made profile of this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +54,22 @@ type Ready = (&'static str, fn() -> Profile);
 const READY: &[Ready] = &[
     ("default", Profile::default),
     ("rfc9068", Profile::rfc9068),
+    ("jwt", Profile::jwt),
+    ("auth0", Profile::auth0),
+    ("okta", Profile::okta),
+    ("entra_v1", Profile::entra_v1),
+    ("entra_v2", Profile::entra_v2),
+    ("cognito", Profile::cognito),
+    ("google", Profile::google),
+    ("keycloak", Profile::keycloak),
+    ("zitadel", Profile::zitadel),
+    ("identity_server", Profile::identity_server),
+    ("kubernetes", Profile::kubernetes),
     ("league", Profile::league),
     ("oro", Profile::oro),
+    ("clickview", Profile::clickview),
+    ("tarkov_database", Profile::tarkov_database),
+    ("aidbox", Profile::aidbox),
 ];
 
 impl FromStr for Profile {
