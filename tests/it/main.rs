@@ -45,6 +45,7 @@ mod mutate;
 #[cfg(feature = "reqwest")]
 mod network;
 mod packages;
+mod profiles;
 mod refusals;
 mod rfc;
 #[cfg(feature = "reqwest")]
