@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`layers`] | what goes outside of the layer and what inside; 404, 405, OPTIONS |
 //! | [`refusals`] | what clients are told, in which order, and what they should do |
-//! | [`providers`] | what your provider writes, and the settings for it |
+//! | [`providers`] | what your provider writes and the settings for it: Auth0, Okta, Entra, Cognito, Keycloak, Google and others |
 //! | [`rotation`] | how keys live, and how to rotate them |
 //! | [`faq`] | short questions, short answers |
 //!

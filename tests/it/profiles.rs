@@ -1,427 +1,17 @@
 //! Ready-made profiles. The token of each is the sample on its page of the manual; beside it stand what the default profile
 //! makes of that token, and tokens of the same issuer that the profile must refuse.
 
+mod rows;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
-use tower_bearer::{
-    Issuer, Keys, Profile, Rejection, ResourceServer, Rule, Token, TokenError, all_of, any_of,
-};
+use tower_bearer::{Issuer, Keys, Profile, Rejection, ResourceServer, Rule, Token, TokenError};
 
+use self::rows::{ByDefault, ORDERS, folder, rows, sample};
 use crate::support::block_on;
-
-/// The identifier of the API on the pages.
-const ORDERS: &str = "https://orders.example.com";
-
-type Change = fn(TokenBuilder) -> TokenBuilder;
-
-struct Row {
-    name: &'static str,
-    profile: fn() -> Profile,
-    /// A header and claims, from a page.
-    sample: (Value, Value),
-    /// What is said of the issuer besides.
-    issuer: fn(Issuer) -> Issuer,
-    client: Option<&'static str>,
-    scopes: &'static str,
-    /// What a route asks for.
-    rule: Rule,
-    default: Default,
-    refused: &'static [(&'static str, Change, TokenError)],
-}
-
-/// What the default profile makes of the sample, with the same issuer in all else.
-enum Default {
-    /// It refuses it.
-    Refuses(TokenError),
-    /// It accepts it, and does not see what the route asks for: 403.
-    Misses,
-    /// It reads it just as well. What it does not do is to refuse this other token of the issuer, as the profile does.
-    TakesToo(&'static str, Change, TokenError),
-}
-
-/// The n-th sample on a page: a block of JSON with the header, and one with the claims.
-fn sample(page: &str, n: usize) -> (Value, Value) {
-    let text = std::fs::read_to_string(folder().join(page).with_extension("rs")).unwrap();
-    let text: String = text.lines().map(|line| line.trim_start_matches("//!").to_owned() + "\n").collect();
-    let mut blocks = text.split("```json").skip(1 + 2 * n).map(|rest| rest.split("```").next().unwrap());
-    let mut block = || serde_json::from_str(blocks.next().expect("a sample")).unwrap();
-    (block(), block())
-}
-
-fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual/providers"))
-}
-
-fn rows() -> Vec<Row> {
-    vec![
-        Row {
-            name: "rfc9068",
-            profile: Profile::rfc9068,
-            sample: (
-                json!({"typ": "at+jwt"}),
-                json!({
-                    "iss": "https://id.example.com", "aud": ORDERS, "sub": "ann", "client_id": "robot",
-                    "iat": 0, "exp": 0, "jti": "1", "scope": "orders:read"
-                }),
-            ),
-            issuer: |issuer| issuer,
-            client: Some("robot"),
-            scopes: "orders:read",
-            rule: all_of(["orders:read"]),
-            default: Default::TakesToo("an ID token", |token| token.header("typ", "JWT"), TokenError::Type),
-            refused: &[
-                ("no jti", |token| token.without_claim("jti"), TokenError::MissingClaim),
-                ("the client elsewhere", azp_for_client_id, TokenError::MissingClaim),
-            ],
-        },
-        Row {
-            name: "jwt",
-            profile: Profile::jwt,
-            // `scope` is a private claim of this issuer, and means something else.
-            sample: (
-                json!({"typ": "JWT"}),
-                json!({"iss": "https://id.example.com", "aud": ORDERS, "sub": "ann", "exp": 0, "scope": {"team": "blue"}}),
-            ),
-            issuer: |issuer| issuer,
-            client: None,
-            scopes: "",
-            rule: Rule::check(|token| token.subject() == Some("ann")),
-            default: Default::Refuses(TokenError::ClaimType),
-            refused: &[
-                ("another kind of token", |token| token.header("typ", "at+jwt"), TokenError::Type),
-                ("one without an end", |token| token.without_claim("exp"), TokenError::Time),
-            ],
-        },
-        Row {
-            name: "auth0",
-            profile: Profile::auth0,
-            sample: sample("auth0", 0),
-            issuer: |issuer| issuer,
-            client: Some("K1AUPhZq8mRi"),
-            scopes: "openid profile orders:read",
-            rule: all_of(["orders:read"]),
-            // Where somebody has made the client of a page and its API one.
-            default: Default::TakesToo(
-                "an ID token for us",
-                |token| token.without_claim("azp").without_claim("scope").claim("nonce", "n"),
-                TokenError::MissingClaim,
-            ),
-            refused: &[
-                ("an ID token", |token| token.claim("aud", "K1AUPhZq8mRi"), TokenError::Audience),
-                ("the other token profile", |token| token.header("typ", "at+jwt"), TokenError::Type),
-            ],
-        },
-        Row {
-            name: "okta",
-            profile: Profile::okta,
-            sample: sample("okta", 0),
-            issuer: |issuer| issuer,
-            client: Some("0oa7robot"),
-            scopes: "openid orders:read",
-            rule: all_of(["orders:read"]),
-            default: Default::TakesToo(
-                "an ID token for us",
-                |token| token.without_claim("cid").without_claim("scp").claim("jti", "ID.radCQM"),
-                TokenError::MissingClaim,
-            ),
-            refused: &[
-                ("an ID token", |token| token.claim("aud", "0oa7robot"), TokenError::Audience),
-                (
-                    "a type of its own",
-                    |token| token.header("typ", "application/okta-internal-at+jwt"),
-                    TokenError::Type,
-                ),
-            ],
-        },
-        Row {
-            name: "entra_v2",
-            profile: Profile::entra_v2,
-            sample: sample("entra", 0),
-            issuer: |issuer| issuer.audience("8d7c6b5a-bbbb-4c3d-8e2f-0a1b2c3d4e5f"),
-            client: Some("1b2c3d4e-cccc-4f5a-8b7c-9d0e1f2a3b4c"),
-            scopes: "Orders.Read.All",
-            rule: any_of(["Orders.Read", "Orders.Read.All"]),
-            default: Default::Misses,
-            refused: &[
-                ("an ID token", |token| token.without_claim("azp"), TokenError::MissingClaim),
-                ("the other version", |token| token.claim("ver", "1.0"), TokenError::ClaimValue),
-                (
-                    "one for Graph",
-                    |token| token.claim("aud", "https://graph.microsoft.com"),
-                    TokenError::Audience,
-                ),
-            ],
-        },
-        Row {
-            name: "entra_v1",
-            profile: Profile::entra_v1,
-            sample: sample("entra", 1),
-            // Of the two the default knows `azp` only.
-            issuer: |issuer| {
-                issuer
-                    .audience("api://8d7c6b5a-bbbb-4c3d-8e2f-0a1b2c3d4e5f")
-                    .clients(["1b2c3d4e-cccc-4f5a-8b7c-9d0e1f2a3b4c"])
-            },
-            client: Some("1b2c3d4e-cccc-4f5a-8b7c-9d0e1f2a3b4c"),
-            scopes: "Orders.Read",
-            rule: any_of(["Orders.Read", "Orders.Read.All"]),
-            default: Default::Refuses(TokenError::Client),
-            refused: &[
-                ("an ID token", |token| token.without_claim("appid"), TokenError::MissingClaim),
-                ("the other version", |token| token.claim("ver", "2.0"), TokenError::ClaimValue),
-                ("another client", |token| token.claim("appid", "another"), TokenError::Client),
-            ],
-        },
-        Row {
-            name: "cognito",
-            profile: Profile::cognito,
-            sample: sample("cognito", 0),
-            issuer: |issuer| issuer.clients(["1example23456789"]),
-            client: Some("1example23456789"),
-            scopes: "https://orders.example.com/read",
-            rule: all_of(["https://orders.example.com/read"]),
-            default: Default::Refuses(TokenError::Audience),
-            refused: &[
-                (
-                    "an ID token",
-                    |token| {
-                        token
-                            .claim("token_use", "id")
-                            .claim("aud", "1example23456789")
-                            .without_claim("client_id")
-                    },
-                    TokenError::Audience,
-                ),
-                ("one of another use", |token| token.claim("token_use", "id"), TokenError::ClaimValue),
-                ("another client", |token| token.client("another"), TokenError::Client),
-                (
-                    "one for another API",
-                    |token| token.claim("aud", "https://other.example.com"),
-                    TokenError::Audience,
-                ),
-            ],
-        },
-        Row {
-            name: "keycloak",
-            profile: Profile::keycloak,
-            sample: sample("keycloak", 0),
-            issuer: |issuer| issuer.audience("orders"),
-            client: Some("robot"),
-            scopes: "email orders:read",
-            rule: all_of(["orders:read"]),
-            // A mapper can put our audience into ID tokens too.
-            default: Default::TakesToo(
-                "an ID token for us",
-                |token| token.claim("typ", "ID").without_claim("scope").without_claim("realm_access"),
-                TokenError::ClaimValue,
-            ),
-            refused: &[
-                ("one for nobody but account", |token| token.claim("aud", "account"), TokenError::Audience),
-                ("a refresh token", |token| token.claim("typ", "Refresh"), TokenError::ClaimValue),
-                ("a bound token", |token| token.claim("typ", "DPoP"), TokenError::ClaimValue),
-                ("a logout token", |token| token.header("typ", "logout+jwt"), TokenError::Type),
-            ],
-        },
-        Row {
-            name: "google",
-            profile: Profile::google,
-            sample: sample("google", 0),
-            issuer: |issuer| {
-                issuer.also("accounts.google.com").grant("107145139691231222712", ["orders:write"])
-            },
-            client: Some("107145139691231222712"),
-            scopes: "orders:write",
-            rule: all_of(["orders:write"]),
-            default: Default::TakesToo(
-                "one that does not say who asked for it",
-                |token| token.without_claim("azp"),
-                TokenError::MissingClaim,
-            ),
-            refused: &[
-                (
-                    "one for another API",
-                    |token| token.claim("aud", "https://other.example.com"),
-                    TokenError::Audience,
-                ),
-                ("another kind of token", |token| token.header("typ", "secevent+jwt"), TokenError::Type),
-            ],
-        },
-        Row {
-            name: "zitadel",
-            profile: Profile::zitadel,
-            sample: sample("zitadel", 0),
-            issuer: |issuer| issuer.audience("294645919545032706"),
-            client: Some("303912345678901234"),
-            scopes: "reader",
-            rule: all_of(["reader"]),
-            default: Default::Misses,
-            refused: &[
-                // The project is among its audiences, and the roles are in it.
-                (
-                    "an ID token",
-                    |token| token.without_claim("jti").without_claim("nbf").claim("at_hash", "h"),
-                    TokenError::MissingClaim,
-                ),
-                (
-                    "roles of another form",
-                    |token| token.claim("urn:zitadel:iam:org:project:roles", json!({"reader": true})),
-                    TokenError::ClaimType,
-                ),
-            ],
-        },
-        Row {
-            name: "identity_server",
-            profile: Profile::identity_server,
-            sample: sample("identity_server", 0),
-            issuer: |issuer| issuer.audience("orders"),
-            client: Some("robot"),
-            scopes: "orders:read",
-            rule: all_of(["orders:read"]),
-            default: Default::TakesToo("an ID token for us", an_id_token, TokenError::Type),
-            refused: &[
-                ("a logout token", |token| token.header("typ", "logout+jwt"), TokenError::Type),
-                ("one without a client", |token| token.without_claim("client_id"), TokenError::MissingClaim),
-                ("one for nobody", |token| token.without_claim("aud"), TokenError::Audience),
-            ],
-        },
-        Row {
-            name: "clickview",
-            profile: Profile::clickview,
-            sample: sample("clickview", 0),
-            issuer: |issuer| issuer.audience("embeds"),
-            client: Some("robot"),
-            scopes: "read",
-            rule: all_of(["read"]),
-            default: Default::TakesToo("an ID token for us", an_id_token, TokenError::Type),
-            refused: &[
-                ("one without a client", |token| token.without_claim("client_id"), TokenError::MissingClaim),
-                ("one for nobody", |token| token.without_claim("aud"), TokenError::Audience),
-            ],
-        },
-        Row {
-            name: "kubernetes",
-            profile: Profile::kubernetes,
-            sample: sample("kubernetes", 0),
-            issuer: |issuer| {
-                let worker = "system:serviceaccount:shop:worker";
-                issuer.clients([worker]).grant(worker, ["orders:read"])
-            },
-            client: Some("system:serviceaccount:shop:worker"),
-            scopes: "orders:read",
-            rule: all_of(["orders:read"]),
-            default: Default::Refuses(TokenError::Client),
-            refused: &[
-                (
-                    "a token in a secret",
-                    |token| {
-                        token
-                            .without_claim("exp")
-                            .without_claim("aud")
-                            .without_claim("kubernetes.io")
-                            .claim("kubernetes.io/serviceaccount/namespace", "shop")
-                    },
-                    TokenError::Audience,
-                ),
-                ("one without an end", |token| token.without_claim("exp"), TokenError::Time),
-                (
-                    "one of no account",
-                    |token| token.claim("kubernetes.io", json!({"namespace": "shop"})),
-                    TokenError::MissingClaim,
-                ),
-                (
-                    "one for the API server",
-                    |token| token.claim("aud", json!(["https://kubernetes.default.svc.cluster.local"])),
-                    TokenError::Audience,
-                ),
-                (
-                    "another account",
-                    |token| token.claim("sub", "system:serviceaccount:other:worker"),
-                    TokenError::Client,
-                ),
-            ],
-        },
-        Row {
-            name: "league",
-            profile: Profile::league,
-            sample: sample("league", 0),
-            issuer: |issuer| issuer.clients(["robot", "printer"]),
-            client: Some("robot"),
-            scopes: "orders:read",
-            rule: all_of(["orders:read"]),
-            default: Default::Refuses(TokenError::Audience),
-            refused: &[
-                ("another client", |token| token.claim("aud", "another"), TokenError::Audience),
-                // `aud` is no list here, and who the client is must not depend on its order.
-                (
-                    "two clients",
-                    |token| token.claim("aud", json!(["robot", "printer"])),
-                    TokenError::ClaimType,
-                ),
-                ("another kind of token", |token| token.header("typ", "at+jwt"), TokenError::Type),
-            ],
-        },
-        Row {
-            name: "oro",
-            profile: Profile::oro,
-            sample: sample("oro", 0),
-            issuer: |issuer| issuer.clients(["robot"]).grant("robot", ["orders:read"]),
-            client: Some("robot"),
-            scopes: "orders:read",
-            rule: all_of(["orders:read"]),
-            default: Default::Refuses(TokenError::Audience),
-            refused: &[(
-                "one of the storefront",
-                |token| token.claim("aud", "visitor"),
-                TokenError::Audience,
-            )],
-        },
-        Row {
-            name: "tarkov_database",
-            profile: Profile::tarkov_database,
-            sample: sample("tarkov_database", 0),
-            issuer: |issuer| issuer.audience("rest-api"),
-            client: Some("5f1a0e3c9d521c2d3e4f5a6b"),
-            scopes: "read:item",
-            rule: any_of(["read:item", "read:all"]),
-            default: Default::Refuses(TokenError::Type),
-            refused: &[
-                ("another kind of token", |token| token.header("typ", "JWT"), TokenError::Type),
-                ("one of nobody", |token| token.without_claim("sub"), TokenError::MissingClaim),
-                ("one for another API", |token| token.claim("aud", json!(["search"])), TokenError::Audience),
-            ],
-        },
-        Row {
-            name: "aidbox",
-            profile: Profile::aidbox,
-            sample: sample("aidbox", 0),
-            issuer: |issuer| issuer.clients(["robot"]).grant("robot", ["orders:read"]),
-            client: Some("robot"),
-            scopes: "orders:read",
-            rule: all_of(["orders:read"]),
-            default: Default::Refuses(TokenError::Client),
-            refused: &[
-                ("an ID token", |token| token.claim("aud", "robot"), TokenError::Audience),
-                (
-                    "a refresh token",
-                    |token| token.without_claim("exp").without_claim("aud").claim("typ", "refresh"),
-                    TokenError::Audience,
-                ),
-                ("one without an end", |token| token.without_claim("exp"), TokenError::Time),
-            ],
-        },
-    ]
-}
-
-fn an_id_token(token: TokenBuilder) -> TokenBuilder {
-    token.header("typ", "JWT").without_claim("scope").claim("nonce", "n").claim("sub", "ann")
-}
-
-fn azp_for_client_id(token: TokenBuilder) -> TokenBuilder {
-    token.without_claim("client_id").claim("azp", "robot")
-}
 
 /// An issuer of these tokens.
 struct Tokens {
@@ -507,11 +97,11 @@ fn each_profile_does_what_the_default_does_not() {
         let good = tokens.token();
         assert!(row.rule.allows(&verify(&api, &good).unwrap()), "{}", row.name);
         match row.default {
-            Default::Refuses(why) => {
+            ByDefault::Refuses(why) => {
                 assert_eq!(fault(row.name, verify(&default, &good)), why, "{}", row.name)
             }
-            Default::Misses => assert!(!row.rule.allows(&verify(&default, &good).unwrap()), "{}", row.name),
-            Default::TakesToo(what, change, why) => {
+            ByDefault::Misses => assert!(!row.rule.allows(&verify(&default, &good).unwrap()), "{}", row.name),
+            ByDefault::TakesToo(what, change, why) => {
                 let name = format!("{}: {what}", row.name);
                 assert!(row.rule.allows(&verify(&default, &good).unwrap()), "{name}");
                 let other = change(good);
@@ -534,6 +124,84 @@ fn each_profile_refuses_what_is_no_access_token_of_its_issuer() {
             assert_eq!(fault(&name, verify(&api, &change(tokens.token()))), *why, "{name}");
         }
     }
+}
+
+#[test]
+fn each_profile_accepts_its_types_and_no_others() {
+    for row in rows() {
+        let tokens = Tokens::like(&row.sample);
+        let api = tokens.api((row.profile)(), row.issuer);
+        assert!(!row.types.is_empty());
+        for typ in ["at+jwt", "JWT", "", "access", "id_token+jwt", "logout+jwt", "secevent+jwt", "dpop+jwt"] {
+            let name = format!("{}: {typ:?}", row.name);
+            let token = tokens.token().without_header("typ");
+            let verdict = verify(&api, &if typ.is_empty() { token } else { token.header("typ", typ) });
+            if row.types.contains(&typ) {
+                assert!(verdict.is_ok(), "{name}");
+            } else {
+                assert_eq!(fault(&name, verdict), TokenError::Type, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_for_nobody_is_refused_unless_the_provider_writes_no_audience() {
+    for row in rows() {
+        let tokens = Tokens::like(&row.sample);
+        let api = tokens.api((row.profile)(), row.issuer);
+        assert!(verify(&api, &tokens.token()).is_ok(), "{}", row.name);
+        let verdict = verify(&api, &tokens.token().without_claim("aud"));
+        if row.name == "cognito" {
+            assert!(verdict.is_ok());
+        } else {
+            assert_eq!(fault(row.name, verdict), TokenError::Audience, "{}", row.name);
+        }
+    }
+}
+
+/// What another provider would call the client or the scopes is a claim like any other.
+#[test]
+fn claims_of_other_dialects_count_for_nothing() {
+    for row in rows() {
+        let tokens = Tokens::like(&row.sample);
+        let api = tokens.api((row.profile)(), row.issuer);
+        let mut token = tokens.token();
+        for claim in ["client_id", "azp", "cid", "appid", "scope", "scp", "scopes", "roles", "permissions"] {
+            let own = tokens.claims.contains_key(claim)
+                || (row.name.starts_with("entra") && ["scp", "roles"].contains(&claim))
+                || (row.name == "aidbox" && claim == "scope");
+            token = if own { token } else { token.claim(claim, "foreign") };
+        }
+        let token = verify(&api, &token).unwrap_or_else(|why| panic!("{}: {why:?}", row.name));
+        assert_eq!(token.client_id(), row.client, "{}", row.name);
+        assert_eq!(token.scopes().to_string(), row.scopes, "{}", row.name);
+    }
+}
+
+#[test]
+fn without_the_claim_of_its_dialect_a_token_has_no_scopes() {
+    let mut tried = 0;
+    for row in rows() {
+        let tokens = Tokens::like(&row.sample);
+        let api = tokens.api((row.profile)(), row.issuer);
+        for claim in ["scope", "scp", "scopes"] {
+            // Where it says nothing, there is nothing to leave out.
+            if !tokens.claims.contains_key(claim) || ["jwt", "oro"].contains(&row.name) {
+                continue;
+            }
+            tried += 1;
+            assert_eq!(verify(&api, &tokens.token()).unwrap().scopes().to_string(), row.scopes);
+            let mut token = tokens.token().without_claim(claim);
+            for other in ["scope", "scp", "scopes"] {
+                if other != claim {
+                    token = token.claim(other, "foreign");
+                }
+            }
+            assert!(verify(&api, &token).unwrap().scopes().is_empty(), "{}", row.name);
+        }
+    }
+    assert!(tried > 8, "{tried}");
 }
 
 #[test]
@@ -590,6 +258,12 @@ fn what_the_pages_say_of_a_profile_that_is_changed() {
     assert!(verify(&api, &token).unwrap().scopes().is_empty());
     let api = tokens.api(Profile::league(), |issuer| issuer.clients(["robot"]));
     assert!(verify(&api, &token).unwrap().has_scope("admin"));
+
+    // Aidbox: a scope counts where there is one.
+    let tokens = Tokens::like(&sample("aidbox", 0));
+    let api = tokens.api(Profile::aidbox(), |issuer| issuer.grant("robot", ["orders:read"]));
+    let token = verify(&api, &tokens.token().claim("scope", "system/Patient.read")).unwrap();
+    assert!(token.has_scope("system/Patient.read") && token.has_scope("orders:read"));
 
     // Google: either spelling is the same issuer, and one that is not listed is nobody.
     let tokens = Tokens::like(&sample("google", 0));

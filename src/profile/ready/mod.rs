@@ -48,10 +48,10 @@ const NONE: [&str; 0] = [];
 #[non_exhaustive]
 pub struct UnknownProfile;
 
-type Ready = (&'static str, fn() -> Profile);
+type Ready = fn() -> Profile;
 
 /// The ready-made profiles by the names that a settings file has for them.
-const READY: &[Ready] = &[
+const READY: &[(&str, Ready)] = &[
     ("default", Profile::default),
     ("rfc9068", Profile::rfc9068),
     ("jwt", Profile::jwt),
