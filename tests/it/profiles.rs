@@ -259,6 +259,13 @@ fn what_the_pages_say_of_a_profile_that_is_changed() {
     let api = tokens.api(Profile::league(), |issuer| issuer.clients(["robot"]));
     assert!(verify(&api, &token).unwrap().has_scope("admin"));
 
+    // Cognito: an audience that is there must be ours.
+    let tokens = Tokens::like(&sample("cognito", 0));
+    let api = tokens.api(Profile::cognito(), |issuer| issuer.clients(["1example23456789"]));
+    assert!(verify(&api, &tokens.token().claim("aud", ORDERS)).is_ok());
+    let theirs = tokens.token().claim("aud", "https://other.example.com");
+    assert_eq!(fault("cognito", verify(&api, &theirs)), TokenError::Audience);
+
     // Aidbox: a scope counts where there is one.
     let tokens = Tokens::like(&sample("aidbox", 0));
     let api = tokens.api(Profile::aidbox(), |issuer| issuer.grant("robot", ["orders:read"]));
@@ -273,6 +280,11 @@ fn what_the_pages_say_of_a_profile_that_is_changed() {
     let token = verify(&api, &tokens.token().claim("iss", "accounts.google.com")).unwrap();
     assert_eq!(token.issuer(), "https://accounts.google.com");
     assert_eq!(fault("google", verify(&api, &tokens.token().claim("azp", "anybody"))), TokenError::Client);
+    // One account sends two kinds of `azp`, and one kind of `sub`.
+    let keyed = tokens.token().claim("azp", "robot@shop.iam.gserviceaccount.com");
+    let clients: fn(Issuer) -> Issuer = |issuer| issuer.clients(["107145139691231222712"]);
+    assert_eq!(fault("google", verify(&tokens.api(Profile::google(), clients), &keyed)), TokenError::Client);
+    assert!(verify(&tokens.api(Profile::google().client_claims(["sub"]), clients), &keyed).is_ok());
 }
 
 /// The constructors without arguments, as they stand in the source.

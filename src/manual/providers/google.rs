@@ -61,8 +61,10 @@
 //!
 //! - **The audience proves nothing.** Whoever has a service account, anywhere, gets a token for any audience that they name. List the
 //!   accounts: [`Issuer::clients`], or on every route [`Rule::clients`].
-//! - `azp` of a service account is its unique id, a number that is in its details. Look at a token of yours before you
-//!   list it. An `email` can be given to another account once its own is deleted; the number cannot.
+//! - `azp` of a service account is its unique id, a number, if the token came from the metadata server, and its e-mail
+//!   address if it was made with a key file. `sub` is the number in both, so where senders differ:
+//!   `Profile::google().client_claims(["sub"])`. Prefer the number: an address can be given to a new account once its own
+//!   is deleted.
 //! - In a token of a person who has logged in to an application, `aud` and `azp` are OAuth clients, and `sub` is the person. It
 //!   says who somebody is, and is no permission for an API.
 //! - There are no scopes. [`Issuer::grant`] gives some.

@@ -18,8 +18,9 @@ impl Profile {
     /// [Okta](crate::manual::providers::okta), a custom authorization server: the client is in `cid`, which must be there,
     /// the scopes are in `scp`. Only access tokens have `cid`.
     ///
-    /// From a pair of tokens that a user printed on the rabbitmq-users list in 2023, and Okta's article "Validation Failed
-    /// on Access Token Issued by the Org Authorization Server"; Okta's own reference was not at hand.
+    /// From Okta's article "Validation Failed on Access Token Issued by the Org Authorization Server", a former state of its
+    /// reference (oktadeveloper/okta-blog-archive#299), and a pair of tokens that a user printed on the rabbitmq-users list
+    /// in 2023. The present reference was not at hand.
     #[must_use]
     pub fn okta() -> Self {
         Self::default().client_claims(["cid"]).scope_claims(["scp"]).require(["cid"])
@@ -75,8 +76,8 @@ impl Profile {
     /// [Google](crate::manual::providers::google), ID tokens as service accounts and Google's own services send them: `typ`
     /// is `JWT`, who asked for the token is in `azp`, which must be there. There are no scopes.
     ///
-    /// From "OpenID Connect" (developers.google.com/identity/protocols/OpenIDConnect), AIP-4116 "Identity Tokens", and
-    /// salrashid123/google_id_token README.md for a token of a service account; the last is second-hand.
+    /// From "OpenID Connect" (developers.google.com/identity/protocols/OpenIDConnect), AIP-4116 "Identity Tokens", a token in
+    /// salrashid123/google_id_token README.md, which is second-hand, and googleapis/google-auth-library-python#746.
     ///
     /// # Security
     /// Anybody with a Google service account can have a token made for any audience. List those that may call with
