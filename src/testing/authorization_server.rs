@@ -245,11 +245,12 @@ fn basic_credentials(headers: &HeaderMap) -> Result<Option<(String, String)>, To
     })
 }
 
-fn form_decode(text: &str) -> String {
+/// One value of a form.
+pub(super) fn form_decode(text: &str) -> String {
     // As the value of a pair, so that an `=` in it is left alone.
     let pair = format!("x={text}");
     form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 /// A token request is a few hundred bytes.
-const MAX_BODY: usize = 16 * 1024;
+pub(super) const MAX_BODY: usize = 16 * 1024;

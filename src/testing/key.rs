@@ -49,11 +49,16 @@ impl SigningKey {
 
     /// The public key as an issuer publishes it.
     pub(super) fn jwk(&self) -> Value {
-        let mut jwk = self.public.jwk.clone();
+        let mut jwk = self.bare_jwk();
         jwk["kid"] = self.kid.clone().into();
         jwk["alg"] = self.algorithm.name().into();
         jwk["use"] = "sig".into();
         jwk
+    }
+
+    /// `kty` and the members of the key, and nothing else.
+    pub(super) fn bare_jwk(&self) -> Value {
+        self.public.jwk.clone()
     }
 
     /// The public key as `SubjectPublicKeyInfo`.
@@ -63,9 +68,7 @@ impl SigningKey {
 
     /// The same in a PEM file, with a newline at the end.
     pub(super) fn public_pem(&self) -> String {
-        let base64 = STANDARD.encode(self.public_der());
-        let lines = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n");
-        format!("-----BEGIN PUBLIC KEY-----\n{lines}\n-----END PUBLIC KEY-----\n")
+        pem("PUBLIC KEY", self.public_der())
     }
 
     /// The number at the heart of it: the modulus, the uncompressed point, or the 32 bytes of Ed25519.
@@ -104,6 +107,13 @@ fn ed25519() -> (Vec<u8>, Public) {
 
 fn der(public: &impl AsDer<PublicKeyX509Der<'static>>) -> Vec<u8> {
     public.as_der().expect("SubjectPublicKeyInfo").as_ref().to_vec()
+}
+
+/// A PEM file (RFC 7468), with a newline at the end.
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let lines = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\n");
+    format!("-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n")
 }
 
 pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {

@@ -3,6 +3,7 @@
 //! Nothing here weakens a check. [`Idp`] signs tokens of any shape and publishes its keys in memory;
 //! [`AuthorizationServer`] hands tokens out over HTTP by the client credentials grant, on a [`Loopback`] port or elsewhere; [`ManualClock`] is a time that
 //! a test sets. Signatures are made by another implementation than the one that verifies them.
+//! [`systems`] are five documented authorization servers, with their odd tokens.
 //! [`HostileTokens`] are what an attacker would send, to be tried on a service's own settings in one call.
 //!
 //! ```
@@ -38,6 +39,7 @@ mod loopback;
 #[cfg_attr(feature = "aws-lc-rs", path = "sign_rust_crypto.rs")]
 #[cfg_attr(not(feature = "aws-lc-rs"), path = "sign_aws_lc_rs.rs")]
 mod sign;
+pub mod systems;
 mod token;
 
 pub use authorization_server::AuthorizationServer;
@@ -53,7 +55,11 @@ pub use token::TokenBuilder;
 /// If the operating system has none.
 #[must_use]
 pub fn random_hex(length: usize) -> String {
+    random_bytes(length).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn random_bytes(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     aws_lc_rs::rand::fill(&mut bytes).expect("random bytes");
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
 }

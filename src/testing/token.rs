@@ -23,20 +23,23 @@ pub struct TokenBuilder {
 
 impl TokenBuilder {
     pub(super) fn new(key: SigningKey, now: SystemTime, issuer: &str, audience: &str) -> Self {
-        let header = Map::from_iter([
-            ("alg".to_owned(), key.algorithm.name().into()),
-            ("typ".to_owned(), "at+jwt".into()),
-            ("kid".to_owned(), key.kid.clone().into()),
-        ]);
-        let builder = Self { key, secret: None, now, header, claims: Map::new() };
+        let kid = key.kid.clone();
         let issued = seconds(now);
-        builder
+        Self::bare(key, now)
+            .header("typ", "at+jwt")
+            .header("kid", kid)
             .claim("iss", issuer)
             .claim("aud", audience)
             .claim("iat", issued)
             .claim("jti", random_hex(8))
             .expires_in(Duration::from_secs(600))
             .client("client")
+    }
+
+    /// With `alg` in its header and nothing else.
+    pub(super) fn bare(key: SigningKey, now: SystemTime) -> Self {
+        let header = Map::from_iter([("alg".to_owned(), key.algorithm.name().into())]);
+        Self { key, secret: None, now, header, claims: Map::new() }
     }
 
     /// Sets `client_id` and `sub`, as the client credentials grant does (RFC 9068 §2.2).
@@ -78,6 +81,11 @@ impl TokenBuilder {
     pub fn without_header(mut self, name: &str) -> Self {
         self.header.remove(name);
         self
+    }
+
+    /// Lets somebody else's key of the same kind sign it. What the header says stays as it is.
+    pub fn by_a_stranger(self) -> Self {
+        self.of_a_stranger().0
     }
 
     /// The signed token.
