@@ -53,6 +53,7 @@ mod server_example;
 mod settings;
 mod snapshot;
 mod support;
+mod systems;
 mod testing_kit;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 mod tls;
