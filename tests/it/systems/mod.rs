@@ -165,3 +165,47 @@ async fn a_system_can_be_down_and_counts_its_requests() {
     drop(oro);
     assert!(TcpStream::connect(url.strip_prefix("http://").unwrap()).await.is_err());
 }
+
+/// What no client of theirs would send is answered, and the next request too.
+#[tokio::test]
+async fn nothing_falls_over_at_odd_requests() {
+    use tower_bearer::testing::systems::{Aidbox, ClickView, OroCommerce, TarkovDatabase, Wicked};
+    let clickview = ClickView::new().api_resource("api", "secret", ["x"]).serve().await.unwrap();
+    let wicked = Wicked::new().api("petstore", ["x"]).serve().await.unwrap();
+    let tarkov = TarkovDatabase::new(["api"]).serve().await.unwrap();
+    let oro = OroCommerce::new().serve().await.unwrap();
+    let aidbox = Aidbox::new().serve().await.unwrap();
+    let endpoints = [
+        (clickview.url(), "/connect/token"),
+        (clickview.url(), "/connect/introspect"),
+        (wicked.url(), "/auth/default/api/petstore/token"),
+        (wicked.url(), "/auth/default/api//token"),
+        (wicked.admin_url(), "/oauth2_tokens?access_token=%ff&access_token"),
+        (wicked.admin_url(), "/consumers/"),
+        (tarkov.url(), "/v1/oauth/token"),
+        (oro.url(), "/oauth2-token"),
+        (aidbox.url(), "/auth/token"),
+        (aidbox.url(), "/auth/introspect"),
+    ];
+    let deep = "[".repeat(10_000);
+    let bodies =
+        ["", "{", "{}", "[]", "null", "=", "&&&", "%", "%ff=%ff", "grant_type=a&grant_type=b", &deep];
+    let headers: [&[&str]; 7] = [
+        &[FORM],
+        &[JSON],
+        &["Content-Type: \u{e9}"],
+        &[FORM, "Authorization: Basic"],
+        &[FORM, "Authorization: Basic ####"],
+        &[FORM, "Authorization: Basic /////w=="],
+        &[JSON, "Authorization: Basic Og==", "Authorization: Basic Og=="],
+    ];
+    for (url, path) in endpoints {
+        for headers in headers {
+            for body in bodies {
+                let status = post(url, path, headers, body).await.status;
+                let listing = url == wicked.admin_url();
+                assert!((400..500).contains(&status) || listing, "{path} {headers:?} {body:.20}: {status}");
+            }
+        }
+    }
+}
