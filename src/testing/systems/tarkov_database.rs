@@ -24,6 +24,20 @@ use crate::time::Clock;
 ///
 /// Tokens live for half an hour. Their header has a leaf certificate and the intermediate that issued it; the root that
 /// issued this one is what a resource server trusts. Scopes are those of the client's record: none can be asked for.
+///
+/// ```
+/// use tower_bearer::testing::systems::TarkovDatabase;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// const ROBOT: &str = "0b5e3a1c-6f2d-4a7e-9c1b-8d7f6e5a4b3c";
+/// let tarkov =
+///     TarkovDatabase::new(["api"]).client(ROBOT, "its secret", ["read:item"]).serve().await?;
+/// assert!(tarkov.root_pem().starts_with("-----BEGIN CERTIFICATE-----"));
+/// let good = tarkov.token(ROBOT).sign();
+/// let bad = tarkov.token_without_intermediate(ROBOT).sign();
+/// assert!(bad.len() < good.len());
+/// # Ok(()) }
+/// ```
 pub struct TarkovDatabase {
     audience: Vec<String>,
     time: Time,

@@ -18,6 +18,21 @@ use crate::time::Clock;
 ///
 /// Tokens are opaque and hold for one API, by default for an hour. An application has a client of its own for each API
 /// that it subscribes to. Kong is version 0.14.
+///
+/// ```
+/// use tower_bearer::testing::systems::Wicked;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// let wicked = Wicked::new()
+///     .api("petstore", ["read", "write"])
+///     .client("robot", "its secret", "my-app", "petstore")
+///     .serve()
+///     .await?;
+/// // A token is had by a POST here, and looked up at `/oauth2_tokens?access_token=…` of the other.
+/// assert!(wicked.token_url("petstore").ends_with("/auth/default/api/petstore/token"));
+/// assert_ne!(wicked.admin_url(), wicked.url());
+/// # Ok(()) }
+/// ```
 pub struct Wicked {
     pub(super) time: Time,
     pub(super) lifetime: Duration,
