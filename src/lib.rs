@@ -5,6 +5,7 @@
 // `tests/it/layering.rs` reads them.
 
 // Vocabulary.
+mod sync;
 mod error;
 mod time;
 mod secret;

@@ -1,8 +1,9 @@
 //! [`Standing`]: whether what a key has verified is still to be believed.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
+use crate::sync::AtomicBool;
 use crate::time::Timestamp;
 
 /// Shared by a key and the verdicts that rest on it, which die with it. It gets worse, and never better: a key that is

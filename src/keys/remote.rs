@@ -4,6 +4,9 @@
 //! that disconnects does not end it for those who wait with it.
 
 mod load;
+#[cfg(all(test, tower_bearer_model))]
+#[path = "../../tests/model/flights.rs"]
+mod model;
 mod report;
 mod restore;
 mod timer;
@@ -11,13 +14,9 @@ mod told;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
-
-use arc_swap::ArcSwapOption;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 use self::load::{Fetched, Source};
 pub(crate) use self::report::Report;
@@ -29,6 +28,7 @@ use crate::event::{Event, Observers, Warnings};
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind};
 use crate::jose::{AlgorithmSet, KeySet};
+use crate::sync::{ArcSwapOption, AtomicUsize, Handle, Mutex, MutexGuard, watch};
 use crate::time::Clock;
 
 /// How long a request waits for a fetch because its key is unknown.

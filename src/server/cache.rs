@@ -9,13 +9,18 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::mem::size_of;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::verify::Trusted;
 use crate::jose::Standing;
+use crate::sync::{AtomicBool, RwLock};
 use crate::token::Token;
+
+#[cfg(all(test, tower_bearer_model))]
+#[path = "../../tests/model/cache.rs"]
+mod model;
 
 /// So many verified tokens are remembered by one server, unless
 /// [`cache_capacity`](crate::ResourceServerBuilder::cache_capacity) says otherwise.
@@ -211,6 +216,10 @@ mod tests {
     use crate::time::{SystemClock, Timestamp};
 
     fn verdict(raw: &str, until: Instant) -> Arc<Verdict> {
+        verdict_on(raw, Vec::new(), until)
+    }
+
+    pub(super) fn verdict_on(raw: &str, payload: Vec<u8>, until: Instant) -> Arc<Verdict> {
         let server = ServerIdentity {
             identifier: "api".into(),
             metadata_url: None,
@@ -229,12 +238,11 @@ mod tests {
         let expires_at = Timestamp::from_seconds(0).unwrap();
         let validity = Validity { expires_at, not_before: None, issued_at: None };
         let (server, issuer) = (Arc::new(server), Arc::new(issuer));
-        let token =
-            Token::verified(server, issuer, raw, Vec::new(), Box::default(), identity.into(), validity);
+        let token = Token::verified(server, issuer, raw, payload, Box::default(), identity.into(), validity);
         Arc::new(Verdict::new(token, 0, Arc::default(), None, until))
     }
 
-    fn check(shard: &Shard) {
+    pub(super) fn check(shard: &Shard) {
         assert!(shard.order.len() <= shard.limits.tokens && shard.bytes <= shard.limits.bytes);
         assert_eq!(shard.order.len(), shard.by_hash.len());
         assert!(shard.order.iter().all(|hash| shard.by_hash.contains_key(hash)));

@@ -3,6 +3,9 @@
 mod issuer;
 mod cache;
 mod builder;
+#[cfg(all(test, tower_bearer_model))]
+#[path = "../../tests/model/verdicts.rs"]
+mod model;
 mod verify;
 mod metadata;
 mod health;

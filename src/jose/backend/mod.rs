@@ -9,8 +9,11 @@ mod live;
 #[cfg(all(feature = "rust-crypto", not(feature = "aws-lc-rs")))]
 #[path = "rust_crypto.rs"]
 mod live;
-#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+#[cfg(not(any(feature = "aws-lc-rs", feature = "rust-crypto", tower_bearer_model)))]
 #[path = "none.rs"]
+mod live;
+#[cfg(tower_bearer_model)]
+#[path = "../../../tests/model/backend.rs"]
 mod live;
 
 pub(crate) use live::{HmacKey, VerifyingKey, sha256};

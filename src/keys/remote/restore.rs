@@ -30,7 +30,7 @@ impl Shared {
         self.take_restored(&restored, now).then_some(restored)
     }
 
-    fn take_restored(&self, restored: &Restored, now: Instant) -> bool {
+    pub(super) fn take_restored(&self, restored: &Restored, now: Instant) -> bool {
         // Held until the keys are in use: whoever blocks one finds it in them.
         let mut blocked = lock(&self.blocked);
         block_in(&restored.keys, &mut blocked);

@@ -3,12 +3,9 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
-
 use super::{Ended, Shared, lock};
 use crate::keys::refresh::FLIGHT_LIMIT;
+use crate::sync::{AbortHandle, Handle, watch};
 
 /// The task that refreshes keys when it is time.
 pub(super) struct Timer {
