@@ -1,6 +1,8 @@
-//! What threads share, in one place: in the models of `tests/model` it is loom's, which tries every order of what they do.
-//! No feature turns that on.
+//! What threads share, and chance, in one place: in the models of `tests/model` it is loom's, which tries every order of what
+//! threads do. No feature turns that on.
 
+#[cfg(not(tower_bearer_model))]
+pub(crate) use std::hash::RandomState;
 #[cfg(not(tower_bearer_model))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize};
 #[cfg(not(tower_bearer_model))]

@@ -13,7 +13,7 @@ mod timer;
 mod told;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -28,7 +28,7 @@ use crate::event::{Event, Observers, Warnings};
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind};
 use crate::jose::{AlgorithmSet, KeySet};
-use crate::sync::{ArcSwapOption, AtomicUsize, Handle, Mutex, MutexGuard, watch};
+use crate::sync::{ArcSwapOption, AtomicUsize, Handle, Mutex, MutexGuard, RandomState, watch};
 use crate::time::Clock;
 
 /// How long a request waits for a fetch because its key is unknown.

@@ -7,7 +7,7 @@
 //! bounds one weight, knows neither ages nor their end, and would bring unsafe code to where tokens are kept.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::mem::size_of;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::verify::Trusted;
 use crate::jose::Standing;
-use crate::sync::{AtomicBool, RwLock};
+use crate::sync::{AtomicBool, RandomState, RwLock};
 use crate::token::Token;
 
 #[cfg(all(test, tower_bearer_model))]

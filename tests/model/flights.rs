@@ -214,6 +214,25 @@ fn nobody_waits_for_an_unknown_key_when_its_fetch_was_dropped() {
     });
 }
 
+/// A fetch is dropped while somebody demands another one, which is good.
+///
+/// Catches an end that is told when the next fetch may have begun.
+#[test]
+fn nobody_is_told_the_end_of_another_fetch() {
+    explore(3, || {
+        let runtime = Runtime::enter();
+        let (keys, fetch, _) = loaded(&runtime);
+        let first = demand(&keys, &runtime);
+        let demands = with(&keys, |keys| block_on(keys.demand()));
+        let drops = thread(move || drop(first));
+        runtime.next().run();
+        never(demands.join() != Ended::Loaded, "a good fetch was said to have failed");
+        drops.join();
+        never(request(&keys) != Some(fetch.fetches()), "what was demanded is not in use");
+        never(!idle(&keys) || !runtime.is_idle(), "a fetch that has ended was still under way");
+    });
+}
+
 /// A fetch is given up because it takes for ever, another is started, and then both end; the first one with keys, or dropped.
 ///
 /// Catches an end that counts whichever fetch it is of.

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
+use std::hash::{BuildHasher, DefaultHasher};
 use std::ops::Deref;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,6 +18,24 @@ use std::time::Instant;
 use loom::sync::Condvar;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize};
 pub(crate) use loom::sync::{Mutex, MutexGuard, RwLock};
+
+/// Chance, which must be the same for every order of the same events.
+#[derive(Default)]
+pub(crate) struct RandomState;
+
+impl RandomState {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+}
+
+impl BuildHasher for RandomState {
+    type Hasher = DefaultHasher;
+
+    fn build_hasher(&self) -> DefaultHasher {
+        DefaultHasher::new()
+    }
+}
 
 /// A value that was there when it was looked at.
 pub(crate) struct Seen<T>(T);
@@ -342,6 +361,7 @@ pub(crate) fn explore(preemptions: usize, scenario: impl Fn() + Send + Sync + 's
         thread(move || scenario()).join();
     });
     let faults = FAULTS.take();
-    println!("{} orders in {:?}", orders.load(Ordering::Relaxed), began.elapsed());
+    let (current, orders) = (std::thread::current(), orders.load(Ordering::Relaxed));
+    println!("{}: {orders} orders in {:.1?}", current.name().unwrap_or_default(), began.elapsed());
     assert!(faults.is_empty(), "{faults:?}");
 }
