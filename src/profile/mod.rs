@@ -36,6 +36,7 @@ pub struct Profile {
     values: Vec<(String, Vec<String>)>,
     trust_scopes: bool,
     audience_optional: bool,
+    listed_clients: bool,
 }
 
 /// What a token says about who holds it.
@@ -59,6 +60,7 @@ impl Default for Profile {
             values: Vec::new(),
             trust_scopes: true,
             audience_optional: false,
+            listed_clients: false,
         }
     }
 }
@@ -123,6 +125,15 @@ impl Profile {
         self
     }
 
+    /// Makes [`Issuer::clients`](crate::Issuer::clients) a duty: for an issuer that gives tokens for us to anybody. An
+    /// issuer with this profile and without clients is a [`ConfigError`], unless it says
+    /// [`dangerous_any_audience`](crate::Issuer::dangerous_any_audience).
+    #[must_use]
+    pub fn listed_clients(mut self) -> Self {
+        self.listed_clients = true;
+        self
+    }
+
     /// For an issuer that grants whatever scope a client asks for: the scopes in its tokens then mean nothing and
     /// none is taken over. What a client may do can be said by [`Issuer::grant`](crate::Issuer::grant).
     #[must_use]
@@ -139,6 +150,11 @@ impl Profile {
     #[cfg(feature = "settings")]
     pub(crate) fn trusts_scopes(&self) -> bool {
         self.trust_scopes
+    }
+
+    /// Whether nothing but a list of clients keeps strangers out.
+    pub(crate) fn needs_clients(&self) -> bool {
+        self.listed_clients || self.audience_is_client()
     }
 
     pub(crate) fn audience_is_optional(&self) -> bool {

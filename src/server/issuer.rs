@@ -410,8 +410,8 @@ impl Issuer {
                 let message = "a client is empty; write what the tokens say";
                 return wrong(ConfigErrorKind::Claim, "clients", message.to_owned());
             }
-            None if in_audience && !self.any_audience => {
-                let message = "aud holds the client, so nothing says for whom a token is; write the clients";
+            None if self.profile.needs_clients() && !self.any_audience => {
+                let message = "with this profile anybody could have a token that is good here; write the clients that may call";
                 return wrong(ConfigErrorKind::Claim, "clients", message.to_owned());
             }
             _ => {}

@@ -26,6 +26,7 @@ pub(super) struct IssuerSettings {
     pub(super) jwks: Option<String>,
     jwks_file: Option<PathBuf>,
     pem_file: Option<PathBuf>,
+    x5c_root_file: Option<PathBuf>,
     hmac_secret_file: Option<PathBuf>,
     audience: Option<Vec<String>>,
     algorithms: Option<Vec<String>>,
@@ -169,11 +170,13 @@ impl IssuerSettings {
             Keys::jwks(file(name, "jwks_file")?)
         } else if let Some(name) = &self.pem_file {
             Keys::pem(file(name, "pem_file")?)
+        } else if let Some(name) = &self.x5c_root_file {
+            roots(file(name, "x5c_root_file")?)?
         } else if self.iss.is_none() && self.discovery == Some(true) {
             let message = "there is no iss to start from; write iss, or another key source instead";
             return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("discovery"));
         } else if self.iss.is_none() || self.discovery == Some(false) {
-            let message = "no key source; write jwks, jwks_file, pem_file or hmac_secret_file";
+            let message = "no key source; write jwks, jwks_file, pem_file, x5c_root_file or hmac_secret_file";
             return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("jwks"));
         } else {
             Keys::discovery()
@@ -181,12 +184,13 @@ impl IssuerSettings {
         Ok(issuer.keys(keys))
     }
 
-    fn key_sources(&self) -> [(&'static str, bool); 5] {
+    fn key_sources(&self) -> [(&'static str, bool); 6] {
         [
             ("discovery", self.discovery == Some(true)),
             ("jwks", self.jwks.is_some()),
             ("jwks_file", self.jwks_file.is_some()),
             ("pem_file", self.pem_file.is_some()),
+            ("x5c_root_file", self.x5c_root_file.is_some()),
             ("hmac_secret_file", self.hmac_secret_file.is_some()),
         ]
     }
@@ -223,6 +227,18 @@ impl IssuerSettings {
             })
         })
     }
+}
+
+#[cfg(feature = "x5c")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn roots(pem: Vec<u8>) -> Result<Keys, ConfigError> {
+    Ok(Keys::x5c(pem))
+}
+
+#[cfg(not(feature = "x5c"))]
+fn roots(_: Vec<u8>) -> Result<Keys, ConfigError> {
+    let message = "certificate chains need the feature x5c; turn it on, or write another key source";
+    Err(ConfigError::new(ConfigErrorKind::Feature, message).at("x5c_root_file"))
 }
 
 fn parse_each<T>(names: &[String], parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, ConfigError> {

@@ -70,6 +70,19 @@ fn a_client_in_aud_is_expected_there() {
     assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Audience, "issuer[0].audience"));
 }
 
+/// An issuer that gives tokens for us to anybody who asks is of no use without a list of who may come.
+#[test]
+fn where_anybody_can_have_a_token_the_clients_must_be_listed() {
+    let idp = Idp::new(ISSUER);
+    let build = |issuer: Issuer| ResourceServer::builder(API).issuer(issuer).build();
+    for profile in [Profile::google(), Profile::cognito(), Profile::default().listed_clients()] {
+        let error = build(idp.issuer().profile(profile.clone())).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Claim, "issuer[0].clients"));
+        assert!(build(idp.issuer().profile(profile.clone()).clients(["robot"])).is_ok());
+        assert!(build(idp.issuer().profile(profile).dangerous_any_audience()).is_ok());
+    }
+}
+
 #[test]
 fn what_a_client_may_do_can_be_said_here() {
     let scopes = |profile: Profile, token: fn(TokenBuilder) -> TokenBuilder| {

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::tests::{check, verdict_on};
-use super::{Cache, MAX_CACHED_FOR, SHARD_BYTES, Verdict};
+use super::{Cache, Limits, MAX_CACHED_FOR, Verdict};
 use crate::sync::{Thread, explore, never, thread};
 
 /// Texts that share a shard, whichever it is.
@@ -31,9 +31,11 @@ fn insert(cache: &Cache, verdict: Arc<Verdict>, now: Instant) {
 fn the_bounds_hold_between_threads() {
     explore(3, || {
         let now = Instant::now();
-        let cache = Arc::new(Cache::new());
+        let cache = Arc::new(Cache::new(Limits::DEFAULT));
         let [one, two, three, four] = neighbours(&cache);
-        let large = |raw: &str| verdict_on(raw, vec![0; SHARD_BYTES * 2 / 5], now + MAX_CACHED_FOR);
+        let large = |raw: &str| {
+            verdict_on(raw, vec![0; Limits::DEFAULT.shared().bytes * 2 / 5], now + MAX_CACHED_FOR)
+        };
         insert(&cache, large(&one), now);
         insert(&cache, large(&two), now);
         let stores = [three, four].map(|raw| {
@@ -62,7 +64,7 @@ fn the_bounds_hold_between_threads() {
 fn the_newer_verdict_stays() {
     explore(3, || {
         let now = Instant::now();
-        let cache = Arc::new(Cache::new());
+        let cache = Arc::new(Cache::new(Limits::DEFAULT));
         let small = || verdict_on("token", Vec::new(), now + MAX_CACHED_FOR);
         insert(&cache, small(), now);
         let old = cache.find("token").unwrap();

@@ -1,10 +1,9 @@
 //! Tells observers and the log of each change of an issuer's key state.
 
-use std::sync::Mutex;
-
 use super::{Shared, lock};
 use crate::event::{Event, KeyState};
 use crate::keys::refresh::{Change, Refresh};
+use crate::sync::Mutex;
 
 impl Shared {
     /// Tells each change once and in order. To be called with nothing locked: an observer may ask for anything. What changes

@@ -11,7 +11,7 @@
 //! let issuer = Issuer::new("https://accounts.google.com")
 //!     .also("accounts.google.com")             // the other spelling
 //!     .audience("https://orders.example.com")  // what the sender was told
-//!     .clients(["107145139691231222712"])      // who may send: without this, everybody
+//!     .clients(["107145139691231222712"])      // who may send; without this it is an error
 //!     .grant("107145139691231222712", ["orders:write"])
 //!     .profile(Profile::google());
 //! # use tower_bearer::{Keys, ResourceServer, TokenError, testing::Idp};
@@ -60,7 +60,7 @@
 //! # What to watch for
 //!
 //! - **The audience proves nothing.** Whoever has a service account, anywhere, gets a token for any audience that they name. List the
-//!   accounts: [`Issuer::clients`], or on every route [`Rule::clients`].
+//!   accounts: [`Issuer::clients`].
 //! - `azp` of a service account is its unique id, a number, if the token came from the metadata server, and its e-mail
 //!   address if it was made with a key file. `sub` is the number in both, so where senders differ:
 //!   `Profile::google().client_claims(["sub"])`. Prefer the number: an address can be given to a new account once its own
@@ -72,4 +72,3 @@
 //! [`Profile::google`]: crate::Profile::google
 //! [`Issuer::clients`]: crate::Issuer::clients
 //! [`Issuer::grant`]: crate::Issuer::grant
-//! [`Rule::clients`]: crate::Rule::clients

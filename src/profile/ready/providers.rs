@@ -61,8 +61,8 @@ impl Profile {
     /// amazon-cognito-user-pools-using-the-access-token).
     ///
     /// # Security
-    /// A user pool's tokens do not say which API they are for. List the clients that may call this one with
-    /// [`Issuer::clients`](crate::Issuer::clients); without that every client of the pool may.
+    /// A user pool's tokens do not say which API they are for, so the clients that may call this one must be listed
+    /// ([`Issuer::clients`](crate::Issuer::clients)).
     #[must_use]
     pub fn cognito() -> Self {
         Self::default()
@@ -71,6 +71,7 @@ impl Profile {
             .require(["client_id"])
             .claim("token_use", ["access"])
             .optional_audience()
+            .listed_clients()
     }
 
     /// [Google](crate::manual::providers::google), ID tokens as service accounts and Google's own services send them: `typ`
@@ -80,11 +81,16 @@ impl Profile {
     /// salrashid123/google_id_token README.md, which is second-hand, and googleapis/google-auth-library-python#746.
     ///
     /// # Security
-    /// Anybody with a Google service account can have a token made for any audience. List those that may call with
-    /// [`Issuer::clients`](crate::Issuer::clients); the audience alone keeps nobody out.
+    /// Anybody with a Google service account can have a token made for any audience, so the audience alone keeps nobody
+    /// out: those that may call must be listed ([`Issuer::clients`](crate::Issuer::clients)).
     #[must_use]
     pub fn google() -> Self {
-        Self::default().types(["JWT"]).client_claims(["azp"]).scope_claims(NONE).require(["azp"])
+        Self::default()
+            .types(["JWT"])
+            .client_claims(["azp"])
+            .scope_claims(NONE)
+            .require(["azp"])
+            .listed_clients()
     }
 
     /// [Keycloak](crate::manual::providers::keycloak): the claim `typ` is `Bearer`, which tells access tokens from ID

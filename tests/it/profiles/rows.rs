@@ -232,7 +232,8 @@ pub(super) fn rows() -> Vec<Row> {
             types: &["JWT"],
             sample: sample("google", 0),
             issuer: |issuer| {
-                issuer.also("accounts.google.com").grant("107145139691231222712", ["orders:write"])
+                let robot = "107145139691231222712";
+                issuer.also("accounts.google.com").clients([robot]).grant(robot, ["orders:write"])
             },
             client: Some("107145139691231222712"),
             scopes: "orders:write",
@@ -242,11 +243,14 @@ pub(super) fn rows() -> Vec<Row> {
                 |token| token.without_claim("azp"),
                 TokenError::MissingClaim,
             ),
-            refused: &[(
-                "one for another API",
-                |token| token.claim("aud", "https://other.example.com"),
-                TokenError::Audience,
-            )],
+            refused: &[
+                (
+                    "one for another API",
+                    |token| token.claim("aud", "https://other.example.com"),
+                    TokenError::Audience,
+                ),
+                ("another account", |token| token.claim("azp", "1"), TokenError::Client),
+            ],
         },
         Row {
             name: "zitadel",
