@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{Extensions, Request, Response};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, is_token68};
 use crate::access::{Ask, MethodAccess};
 use crate::event::{Event, RejectionKind};
 use crate::identity::ServerIdentity;
@@ -111,6 +111,9 @@ impl Policy {
                 self.server.0.identity.observers.tell(&Event::Accepted { issuer, cached });
                 request.extensions_mut().insert(token);
                 Decision::Pass
+            }
+            Err(Stop::Refused(_)) if !is_token68(raw) => {
+                refuse(Rejection::new(RejectionKind::MalformedRequest))
             }
             Err(Stop::Refused(rejection)) => refuse(rejection),
             Err(stop @ Stop::Pending(_)) if waited.is_some() => refuse(stop.into_rejection()),

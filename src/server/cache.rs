@@ -7,7 +7,7 @@
 //! bounds one weight, knows neither ages nor their end, and would bring unsafe code to where tokens are kept.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::mem::size_of;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -35,6 +35,9 @@ pub const MAX_CACHED_FOR: Duration = Duration::from_secs(5 * 60);
 /// Those who look for a token wait for nobody but whoever stores one in the same shard.
 const SHARDS: usize = 16;
 
+/// So many bytes at the end of a token say where it is stored: 192 bits of its signature.
+const HASHED: usize = 32;
+
 /// What an entry takes besides its token: itself, its counters, and its places in a map and a queue that may be a little
 /// more than half empty.
 const BOOKKEEPING: usize =
@@ -47,6 +50,10 @@ pub(super) struct Cache {
     /// Seeded at random, so that nobody can choose who shares a shard or a place in it.
     hasher: RandomState,
 }
+
+/// For what is a hash already.
+#[derive(Default)]
+struct Hashed(u64);
 
 /// How much is remembered at most.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +81,7 @@ pub(super) struct Verdict {
 struct Shard {
     limits: Limits,
     /// Two tokens with the same hash push each other out. They are told apart by their text.
-    by_hash: HashMap<u64, Arc<Verdict>>,
+    by_hash: HashMap<u64, Arc<Verdict>, BuildHasherDefault<Hashed>>,
     order: VecDeque<u64>,
     bytes: usize,
 }
@@ -87,16 +94,16 @@ impl Cache {
 
     /// What was found about this very text, byte for byte.
     ///
-    /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the text: how
-    /// long it takes says nothing about a token that is stored.
+    /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the end of the
+    /// signature: how long it takes says nothing about a token that is stored.
     pub(super) fn find(&self, raw: &str) -> Option<Arc<Verdict>> {
-        let hash = self.hasher.hash_one(raw);
+        let hash = self.hash(raw);
         let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
         shard.find(hash, raw).cloned()
     }
 
     pub(super) fn insert(&self, verdict: Verdict, now: Instant) {
-        let hash = self.hasher.hash_one(verdict.token.raw());
+        let hash = self.hash(verdict.token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         let evicted = shard.insert(hash, Arc::new(verdict), now);
@@ -107,12 +114,19 @@ impl Cache {
 
     /// Forgets a verdict that does not hold any more, but not a newer one about the same token.
     pub(super) fn forget(&self, verdict: &Arc<Verdict>) {
-        let hash = self.hasher.hash_one(verdict.token.raw());
+        let hash = self.hash(verdict.token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         if shard.by_hash.get(&hash).is_some_and(|known| Arc::ptr_eq(known, verdict)) {
             shard.remove(hash);
         }
+    }
+
+    /// A token ends with its signature, which nobody but the issuer chooses: the last bytes of it tell tokens apart as well
+    /// as all would, at a tenth of the time.
+    fn hash(&self, raw: &str) -> u64 {
+        let end = raw.as_bytes().last_chunk::<HASHED>().map_or(raw.as_bytes(), |end| end);
+        self.hasher.hash_one(end)
     }
 
     /// By bits that the map within makes little use of.
@@ -153,9 +167,21 @@ impl Verdict {
     }
 }
 
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 impl Shard {
     fn new(limits: Limits) -> Self {
-        Self { limits, by_hash: HashMap::new(), order: VecDeque::new(), bytes: 0 }
+        Self { limits, by_hash: HashMap::default(), order: VecDeque::new(), bytes: 0 }
     }
 
     fn find(&self, hash: u64, raw: &str) -> Option<&Arc<Verdict>> {

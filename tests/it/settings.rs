@@ -315,7 +315,7 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
     for (text, path, advice) in [
         ("".to_owned(), "resource", "missing; write our identifier"),
         (format!("resource = \"{API}\""), "issuer", "add at least one issuer"),
-        (MINIMAL.to_owned(), "issuer[0].jwks", "write jwks, jwks_file, pem_file or hmac_secret_file"),
+        (MINIMAL.to_owned(), "issuer[0].jwks", "write jwks, jwks_file, pem_file, x5c_root_file or"),
         (keys("").replace(API, ""), "resource", "write what issuers put into aud"),
         ("resource = 1".to_owned(), "resource", "expected a string"),
         (format!("unknown = 1\n{}", keys("")), "unknown", "expected one of"),

@@ -1,6 +1,5 @@
 //! The cache of verified tokens while several threads use one shard of it.
 
-use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -10,13 +9,13 @@ use crate::sync::{Thread, explore, never, thread};
 
 /// Texts that share a shard, whichever it is.
 fn neighbours<const N: usize>(cache: &Cache) -> [String; N] {
-    let place = |raw: &str| cache.shard(cache.hasher.hash_one(raw)).map(std::ptr::from_ref);
+    let place = |raw: &str| cache.shard(cache.hash(raw)).map(std::ptr::from_ref);
     let mut found = (0..).map(|n: u32| n.to_string()).filter(|raw| place(raw) == place("0"));
     std::array::from_fn(|_| found.next().unwrap())
 }
 
 fn look(cache: &Cache, raw: &str) {
-    let shard = cache.shard(cache.hasher.hash_one(raw)).unwrap();
+    let shard = cache.shard(cache.hash(raw)).unwrap();
     check(&shard.read().unwrap_or_else(PoisonError::into_inner));
 }
 

@@ -239,9 +239,9 @@ pub(super) fn rows() -> Vec<Row> {
             scopes: "orders:write",
             rule: all_of(["orders:write"]),
             default: ByDefault::TakesToo(
-                "one that does not say who asked for it",
-                |token| token.without_claim("azp"),
-                TokenError::MissingClaim,
+                "one of another type",
+                |token| token.header("typ", "at+jwt"),
+                TokenError::Type,
             ),
             refused: &[
                 (
@@ -250,6 +250,11 @@ pub(super) fn rows() -> Vec<Row> {
                     TokenError::Audience,
                 ),
                 ("another account", |token| token.claim("azp", "1"), TokenError::Client),
+                (
+                    "one that does not say who asked for it",
+                    |token| token.without_claim("azp"),
+                    TokenError::MissingClaim,
+                ),
             ],
         },
         Row {

@@ -29,12 +29,11 @@ async fn oro(clock: &ManualClock) -> Served<OroCommerce> {
         .unwrap()
 }
 
-/// As the manual has it (`manual::providers`), with the clients of one side as audiences.
+/// As the manual has it (`manual::providers`), with the clients of one side.
 fn issuer(pem: &str, clients: &[&str]) -> Issuer {
-    let profile =
-        Profile::default().types(["JWT"]).client_claims(["aud"]).scope_claims(["scopes"]).untrusted_scopes();
-    let issuer = Issuer::unnamed("oro").keys(Keys::pem(pem)).algorithms([Algorithm::RS256]).profile(profile);
-    clients.iter().fold(issuer, |issuer, client| issuer.audience(*client))
+    let issuer =
+        Issuer::unnamed("oro").keys(Keys::pem(pem)).algorithms([Algorithm::RS256]).profile(Profile::oro());
+    issuer.clients(clients.iter().copied())
 }
 
 #[tokio::test]
