@@ -178,7 +178,7 @@ pub enum Event<'a> {
 /// [`ResourceServerBuilder::observer`](crate::ResourceServerBuilder::observer).
 ///
 /// It is called on the path of each request, so it should count and return. Nothing is locked while it is told: it may look
-/// at [`health`](crate::ResourceServer::health). Closures `Fn(&Event<'_>)` are observers; for
+/// at [`health`](crate::ResourceServer::health). If one panics, those behind it are not told of that event. Closures `Fn(&Event<'_>)` are observers; for
 /// one that is also read elsewhere: `move |event: &Event<'_>| shared.observe(event)`.
 ///
 /// ```

@@ -115,7 +115,8 @@ impl Token {
         self.0.server.implications.are_met(&self.0.scopes, scope)
     }
 
-    /// The granted scopes: what the token says or, for an issuer with [grants](crate::Issuer::grant), what we say.
+    /// The granted scopes: those of the token, unless they are not [trusted](crate::Profile::untrusted_scopes), and those
+    /// that the issuer's configuration [grants](crate::Issuer::grant) to the client.
     #[must_use]
     pub fn scopes(&self) -> &Scopes {
         &self.0.scopes

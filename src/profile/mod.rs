@@ -37,6 +37,7 @@ pub struct Profile {
     trust_scopes: bool,
     audience_optional: bool,
     listed_clients: bool,
+    scope_members: bool,
 }
 
 /// What a token says about who holds it.
@@ -61,6 +62,7 @@ impl Default for Profile {
             trust_scopes: true,
             audience_optional: false,
             listed_clients: false,
+            scope_members: false,
         }
     }
 }
@@ -73,11 +75,19 @@ impl Profile {
         self
     }
 
-    /// Where the scopes are: a space-separated string, an array of strings, or an object of objects, whose members'
-    /// names they are.
+    /// Where the scopes are: a space-separated string or an array of strings. See also
+    /// [`scope_members`](Self::scope_members).
     #[must_use]
     pub fn scope_claims<I: IntoIterator<Item: Into<String>>>(mut self, claims: I) -> Self {
         self.scope = owned(claims);
+        self
+    }
+
+    /// Scopes may also be the names of the members of an object, if these are objects themselves: so does ZITADEL write
+    /// roles.
+    #[must_use]
+    pub fn scope_members(mut self) -> Self {
+        self.scope_members = true;
         self
     }
 
@@ -92,10 +102,11 @@ impl Profile {
         self
     }
 
-    /// Claims without which a token is refused, in addition to `exp`, `aud` and a named issuer's `iss`.
+    /// Claims without which a token is refused, in addition to `exp`, `aud`, a named issuer's `iss` and those that the
+    /// profile asks for already.
     #[must_use]
     pub fn require<I: IntoIterator<Item: Into<String>>>(mut self, claims: I) -> Self {
-        self.required = owned(claims);
+        self.required.extend(claims.into_iter().map(Into::into));
         self
     }
 
@@ -157,6 +168,11 @@ impl Profile {
         self.listed_clients || self.audience_is_client()
     }
 
+    /// Whether it finds a client at all.
+    pub(crate) fn reads_clients(&self) -> bool {
+        !self.client.is_empty()
+    }
+
     pub(crate) fn audience_is_optional(&self) -> bool {
         self.audience_optional
     }
@@ -170,6 +186,11 @@ impl Profile {
         if self.types.is_empty() {
             let message = "no token type would be accepted; write types such as [\"at+jwt\", \"JWT\", \"\"] or leave them out";
             return wrong(ConfigErrorKind::Types, "types", message);
+        }
+        let paths = [&self.client, &self.scope, &self.required].into_iter().flatten();
+        if paths.chain(self.values.iter().map(|(claim, _)| claim)).any(String::is_empty) {
+            let message = "a claim without a name; write it, or leave it out";
+            return wrong(ConfigErrorKind::Claim, "claims", message);
         }
         if self.values.iter().any(|(_, values)| values.is_empty()) {
             let message = "no value would be accepted; write some, or leave the claim out";
@@ -189,7 +210,7 @@ impl Profile {
         let not_empty = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
         let client = self.client.iter().find_map(|path| claims.text(path).transpose()).transpose()?;
         let scopes = match self.scope.iter().find_map(|path| claims.find(path).transpose()) {
-            Some(value) => read_scopes(value?)?,
+            Some(value) => self.read_scopes(value?)?,
             None => Scopes::default(),
         };
         let identity = Identity {
@@ -208,6 +229,20 @@ impl Profile {
         check_confirmation(claims)?;
         Ok(identity)
     }
+
+    fn read_scopes(&self, value: &Value<'_>) -> Result<Scopes, TokenError> {
+        match value {
+            Value::String(list) => Ok(Scopes::from_list(list)),
+            Value::Array(items) => {
+                let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+                Ok(Scopes::from_items(items.ok_or(TokenError::ClaimType)?))
+            }
+            Value::Object(members) if self.scope_members => {
+                Ok(Scopes::from_items(members.names_of_objects().ok_or(TokenError::ClaimType)?))
+            }
+            _ => Err(TokenError::ClaimType),
+        }
+    }
 }
 
 /// RFC 9449 §7.2, RFC 8705 §3: a token that is bound to a key must not pass as a plain bearer token. No proof is
@@ -218,20 +253,6 @@ fn check_confirmation(claims: &Claims<'_>) -> Result<(), TokenError> {
         Some(Value::Object(cnf)) if cnf.is_empty() => Ok(()),
         Some(Value::Object(_)) => Err(TokenError::Confirmation),
         Some(_) => Err(TokenError::ClaimType),
-    }
-}
-
-fn read_scopes(value: &Value<'_>) -> Result<Scopes, TokenError> {
-    match value {
-        Value::String(list) => Ok(Scopes::from_list(list)),
-        Value::Array(items) => {
-            let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-            Ok(Scopes::from_items(items.ok_or(TokenError::ClaimType)?))
-        }
-        Value::Object(roles) => {
-            Ok(Scopes::from_items(roles.names_of_objects().ok_or(TokenError::ClaimType)?))
-        }
-        _ => Err(TokenError::ClaimType),
     }
 }
 

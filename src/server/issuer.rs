@@ -139,7 +139,7 @@ impl Issuer {
 
     /// Gives these scopes to the tokens of a client, besides those in the token that are
     /// [trusted](Profile::untrusted_scopes): for an issuer whose tokens say nothing, or nothing that counts, of what a
-    /// client may do.
+    /// client may do. It adds, and takes nothing away.
     ///
     /// ```
     /// # use tower_bearer::{Issuer, Keys, Profile};
@@ -401,6 +401,11 @@ impl Issuer {
     fn check_clients(&self) -> Result<(), ConfigError> {
         let wrong = |kind, setting, message: String| Err(ConfigError::new(kind, message).at(setting));
         let in_audience = self.profile.audience_is_client();
+        let names_clients = self.clients.is_some() || !self.grants.is_empty();
+        if names_clients && !self.profile.reads_clients() {
+            let message = "the profile finds no client in a token; write its claim, or leave the clients and grants out";
+            return wrong(ConfigErrorKind::Claim, "clients", message.to_owned());
+        }
         match &self.clients {
             Some(clients) if clients.is_empty() => {
                 let message = "no client would be accepted; write some, or leave this out";
@@ -442,6 +447,10 @@ impl Issuer {
     fn log_dangers(&self) {
         let switches = [
             (self.any_audience, "dangerous_any_audience: tokens for every audience are accepted"),
+            (
+                self.profile.audience_is_optional() && self.clients.is_none() && !self.any_audience,
+                "optional audience without a list of clients: tokens without aud are accepted of everybody",
+            ),
             (self.allow_http, "dangerous_allow_http: keys may be fetched from this machine without TLS"),
         ];
         for (_, meaning) in switches.into_iter().filter(|(on, _)| *on) {

@@ -38,8 +38,7 @@ pub(super) struct IssuerSettings {
     required: Option<Vec<String>>,
     #[serde(default)]
     claims: BTreeMap<String, OneOrMany>,
-    #[serde(default)]
-    optional_audience: bool,
+    optional_audience: Option<bool>,
     clients: Option<Vec<String>>,
     #[serde(default)]
     grants: BTreeMap<String, Vec<String>>,
@@ -128,8 +127,14 @@ impl IssuerSettings {
         for (claim, values) in &self.claims {
             profile = profile.claim(claim, values.as_slice());
         }
-        if self.optional_audience {
-            profile = profile.optional_audience();
+        match self.optional_audience {
+            Some(true) => profile = profile.optional_audience(),
+            Some(false) if profile.audience_is_optional() => {
+                let message =
+                    "this profile is of a system that leaves aud out; leave it out, or write another profile";
+                return Err(wrong(message).at("optional_audience"));
+            }
+            _ => {}
         }
         match self.trust_scopes {
             Some(true) if !profile.trusts_scopes() => {

@@ -210,6 +210,30 @@ async fn it_can_be_turned_off() {
     assert_eq!(hits.load(Ordering::Relaxed), 0);
 }
 
+/// Of a hundred tokens, each sent twice, so many are known the second time.
+#[test]
+fn its_bounds_can_be_set() {
+    let idp = Idp::new(ISSUER);
+    let tokens: Vec<String> = (0..100).map(|n| idp.token(API).client(&n.to_string()).sign()).collect();
+    let known = |tokens_at_most: usize, bytes: usize| {
+        let hits = Arc::new(AtomicUsize::new(0));
+        let counter = hits.clone();
+        let builder = ResourceServer::builder(API).issuer(idp.issuer()).observer(move |event: &Event<'_>| {
+            let known = matches!(event, Event::Accepted { cached: true, .. });
+            counter.fetch_add(usize::from(known), Ordering::Relaxed);
+        });
+        let api = builder.cache_capacity(tokens_at_most, bytes).build().unwrap();
+        for token in tokens.iter().chain(&tokens) {
+            assert!(block_on(api.verify(token)).is_ok());
+        }
+        hits.load(Ordering::Relaxed)
+    };
+    assert_eq!(known(10_000, 16 << 20), 100);
+    assert!(known(16, 16 << 20) <= 16, "one in each part");
+    assert!(known(10_000, 16_000) <= 16, "room for one in each part, if at all");
+    assert_eq!((known(0, 16 << 20), known(10_000, 0)), (0, 0));
+}
+
 #[tokio::test]
 async fn two_servers_know_nothing_of_each_other() {
     let one = Counting::new();

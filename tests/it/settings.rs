@@ -129,7 +129,7 @@ cache    = false
 iss             = "{ISSUER}"
 also            = "id.example.com"
 jwks_file       = "id.json"
-profile         = "rfc9068"
+profile         = "identity_server"
 types           = ["at+jwt", "JWT"]
 client_claim    = "azp"
 scope_claim     = ["/realm_access/roles", "scope"]
@@ -355,6 +355,11 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
             "write grants",
         ),
         (keys("client_claim = 1"), "issuer[0].client_claim", "write a string or a list of strings"),
+        (
+            keys("profile = \"cognito\"\nclients = [\"a\"]\noptional_audience = false"),
+            "issuer[0].optional_audience",
+            "leaves aud out",
+        ),
         (keys("clients = []"), "issuer[0].clients", "write some"),
         (keys("grants = { a = [\"two words\"] }"), "issuer[0].grants", "is no scope"),
         (keys("grants = { a = \"a\" }"), "issuer[0].grants.a", "expected a sequence"),

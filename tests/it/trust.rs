@@ -75,7 +75,8 @@ fn a_client_in_aud_is_expected_there() {
 fn where_anybody_can_have_a_token_the_clients_must_be_listed() {
     let idp = Idp::new(ISSUER);
     let build = |issuer: Issuer| ResourceServer::builder(API).issuer(issuer).build();
-    for profile in [Profile::google(), Profile::cognito(), Profile::default().listed_clients()] {
+    let profiles = [Profile::google(), Profile::cognito(), Profile::kubernetes(), Profile::aidbox()];
+    for profile in profiles.into_iter().chain([Profile::default().listed_clients()]) {
         let error = build(idp.issuer().profile(profile.clone())).unwrap_err();
         assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Claim, "issuer[0].clients"));
         assert!(build(idp.issuer().profile(profile.clone()).clients(["robot"])).is_ok());
@@ -101,6 +102,17 @@ fn what_a_client_may_do_can_be_said_here() {
     assert_eq!(scopes(untrusted(), |token| token.client("other").scopes(["b", "admin"])), "");
     let nobody = |token: TokenBuilder| token.without_claim("client_id").claim("sub", "robot");
     assert_eq!(scopes(untrusted(), nobody), "", "a user called as a client is");
+}
+
+/// What keeps ID tokens out must not be lost by asking for more.
+#[test]
+fn what_is_required_adds_to_what_the_profile_requires() {
+    let profile = Profile::default().require(["jti"]).require(["tenant"]);
+    let world = World::with(|issuer| issuer.profile(profile));
+    let good = || world.token().claim("tenant", "blue");
+    world.accepts("both", &good().sign());
+    assert_eq!(world.refuses("the first", &good().without_claim("jti").sign()), TokenError::MissingClaim);
+    assert_eq!(world.refuses("the second", &world.token().sign()), TokenError::MissingClaim);
 }
 
 #[test]
@@ -147,7 +159,8 @@ fn aud_may_be_absent_where_that_was_said_and_never_wrong() {
 /// Roles as an object of objects, as Zitadel writes them. An object of anything else is no list of scopes.
 #[test]
 fn scopes_may_be_the_names_of_objects() {
-    let world = World::with(|issuer| issuer.profile(Profile::default().scope_claims(["roles"])));
+    let profile = || Profile::default().scope_claims(["roles"]);
+    let world = World::with(|issuer| issuer.profile(profile().scope_members()));
     let roles = json!({"reader": {"1": "a.example"}, "writer": {}});
     let token = world.accepts("roles", &world.token().claim("roles", roles).sign());
     assert_eq!(token.scopes().to_string(), "reader writer");
@@ -157,6 +170,10 @@ fn scopes_may_be_the_names_of_objects() {
         let token = world.token().claim("roles", odd).sign();
         assert_eq!(world.refuses("not granted", &token), TokenError::ClaimType);
     }
+    let world = World::with(|issuer| issuer.profile(profile()));
+    world.accepts("a list", &world.token().claim("roles", json!(["reader"])).sign());
+    let token = world.token().claim("roles", json!({"reader": {}})).sign();
+    assert_eq!(world.refuses("only if that was said", &token), TokenError::ClaimType);
 }
 
 #[tokio::test]
@@ -341,6 +358,8 @@ fn mistakes_about_trust_are_found_before_the_first_request() {
         (vec![named().grant("", ["s"])], ConfigErrorKind::Claim, "issuer[0].grants"),
         (vec![named().clients(["a"]).grant("b", ["s"])], ConfigErrorKind::Claim, "issuer[0].grants"),
         (vec![named().grant("a", ["two words"])], ConfigErrorKind::Scope, "issuer[0].grants"),
+        (vec![named().profile(Profile::jwt()).clients(["a"])], ConfigErrorKind::Claim, "issuer[0].clients"),
+        (vec![named().profile(Profile::default().require([""]))], ConfigErrorKind::Claim, "issuer[0].claims"),
         (
             vec![named().profile(Profile::default().claim("c", [""; 0]))],
             ConfigErrorKind::Claim,

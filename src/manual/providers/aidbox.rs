@@ -9,6 +9,7 @@
 //!
 //! let issuer = Issuer::new("https://shop.aidbox.app")
 //!     .audience("https://orders.example.com")
+//!     .clients(["robot"])                // who may call; without this it is an error
 //!     .grant("robot", ["orders:read"])   // its tokens hold no scopes
 //!     .profile(Profile::aidbox());
 //! # use tower_bearer::{Keys, ResourceServer, TokenError, testing::Idp};
@@ -32,6 +33,7 @@
 //! [[issuer]]
 //! iss     = "https://shop.aidbox.app"
 //! profile = "aidbox"
+//! clients = ["robot"]
 //!
 //! [issuer.grants]
 //! robot = ["orders:read"]
@@ -55,6 +57,7 @@
 //!
 //! # What to watch for
 //!
+//! - A client chooses the audience itself: `aud` alone keeps none of this Aidbox out. List the clients.
 //! - There is an `aud` only if the client asks with `audience`. Have it ask.
 //! - The same key signs ID tokens, whose `aud` is the client, and refresh tokens, which have no `exp` and no `aud`. Both are
 //!   refused for that.

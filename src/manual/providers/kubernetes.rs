@@ -85,6 +85,8 @@
 //!
 //! # What to watch for
 //!
+//! - **The audience proves nothing.** Whoever can start a pod, or ask for a token for an account, gets one for any audience.
+//!   List the accounts that may call.
 //! - `iss` is the API server's `--service-account-issuer`, and each cluster's own. On a managed cluster it is a public URL with
 //!   discovery behind it; leave [`Keys::jwks_url`] and the private authority out then.
 //! - Inside, the discovery document often names an address of the API server, which a document may not send us to. Name the

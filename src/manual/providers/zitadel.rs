@@ -1,7 +1,7 @@
 //! ZITADEL.
 //!
 //! The profile is [`Profile::zitadel`]. It needs access tokens of the type JWT, which is set for each application and for each
-//! service user; the default is opaque. Roles count as scopes.
+//! service user; the default is opaque. The roles of a claim that you name count as scopes.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -57,8 +57,8 @@
 //! # What to watch for
 //!
 //! - **Whose roles?** `urn:zitadel:iam:org:project:roles` holds the roles in the project of the *client*. A client of another
-//!   project can ask for our audience (`urn:zitadel:iam:org:project:id:{id}:aud`), and its `admin` is an admin over there. With
-//!   more than one project read the claim that names ours, as above.
+//!   project can ask for our audience (`urn:zitadel:iam:org:project:id:{id}:aud`), and its `admin` is an admin over there. So the profile
+//!   reads none of itself: name the claim of our project, as above.
 //! - Roles are written if the project asserts them, or if the client asks for them by scope.
 //! - An ID token has the same `aud`, the project included, and the same roles. It has no `jti`; the profile asks for one.
 //! - `scope` is not in the token.

@@ -111,21 +111,21 @@ impl Profile {
     }
 
     /// [ZITADEL](crate::manual::providers::zitadel), with access tokens of the type JWT: the client is in `client_id`, or in
-    /// `azp` in older versions, the roles in `urn:zitadel:iam:org:project:roles` count as scopes, and `jti` must be there,
-    /// which only access tokens have.
+    /// `azp` in older versions, and `jti` must be there, which only access tokens have. Roles count as scopes where a claim of
+    /// them is named: `.scope_claims(["urn:zitadel:iam:org:project:<id>:roles"])`, with the id of our project.
     ///
     /// From ZITADEL's page "Claims" (docs/apis/openidoauth/claims), and zitadel/zitadel, internal/api/oidc/token.go and
     /// userinfo.go.
     ///
     /// # Security
-    /// Those are the roles in the project of the client. A client of another project can have ours put into `aud`, and then
-    /// these are roles over there. If there is more than one project, read the claim that names ours:
-    /// `.scope_claims(["urn:zitadel:iam:org:project:<id>:roles"])`.
+    /// The claim without an id, `urn:zitadel:iam:org:project:roles`, has the roles in the project of the client. A client of
+    /// another project can have ours put into `aud`, and then these are roles over there.
     #[must_use]
     pub fn zitadel() -> Self {
         Self::default()
             .client_claims(["client_id", "azp"])
-            .scope_claims(["urn:zitadel:iam:org:project:roles"])
+            .scope_claims(NONE)
+            .scope_members()
             .require(["jti"])
     }
 
@@ -146,7 +146,8 @@ impl Profile {
 
     /// [Kubernetes](crate::manual::providers::kubernetes), tokens of service accounts: the account is the client, by its
     /// full name in `sub`, such as `system:serviceaccount:shop:worker`. There are no scopes. The claim `kubernetes.io`
-    /// must name the account, as it does in tokens that are made for an audience and expire.
+    /// must name the account, as it does in tokens that are made for an audience and expire. The accounts that may call
+    /// must be listed ([`Issuer::clients`](crate::Issuer::clients)): whoever can start a pod gets a token for any audience.
     ///
     /// From kubernetes/kubernetes, pkg/serviceaccount/claims.go and jwt.go, and "Managing Service Accounts"
     /// (kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin).
@@ -157,5 +158,6 @@ impl Profile {
             .client_claims(["sub"])
             .scope_claims(NONE)
             .require(["sub", "/kubernetes.io/serviceaccount/name"])
+            .listed_clients()
     }
 }

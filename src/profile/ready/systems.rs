@@ -51,9 +51,15 @@ impl Profile {
     /// source is closed.
     ///
     /// # Security
-    /// Where users log in, `sub` is the user and not the client.
+    /// Where users log in, `sub` is the user and not the client. A client chooses the audience itself, so those that may
+    /// call must be listed ([`Issuer::clients`](crate::Issuer::clients)).
     #[must_use]
     pub fn aidbox() -> Self {
-        Self::default().types(["JWT"]).client_claims(["sub"]).scope_claims(["scope"]).require(["sub"])
+        Self::default()
+            .types(["JWT"])
+            .client_claims(["sub"])
+            .scope_claims(["scope"])
+            .require(["sub"])
+            .listed_clients()
     }
 }

@@ -6,15 +6,14 @@
 //!
 //! ```
 //! use tower_bearer::testing::systems::OroCommerce;
-//! use tower_bearer::{Algorithm, Issuer, Keys, Profile, ResourceServer};
+//! use tower_bearer::{Issuer, Keys, Profile, ResourceServer};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let oro = OroCommerce::new().client("robot", "its secret").serve().await?;
 //! let issuer = Issuer::unnamed("oro")
 //!     .keys(Keys::pem(oro.public_key_pem()))
-//!     .audience("robot") // the client
-//!     .algorithms([Algorithm::RS256])
-//!     .profile(Profile::default().client_claims(["aud"]).untrusted_scopes());
+//!     .clients(["robot"])
+//!     .profile(Profile::oro());
 //! let api = ResourceServer::builder("https://api.example.com").issuer(issuer).build()?;
 //!
 //! let token = oro.token("robot"); // or by a request to `{oro.url()}/oauth2-token`

@@ -264,22 +264,19 @@ pub(super) fn rows() -> Vec<Row> {
             sample: sample("zitadel", 0),
             issuer: |issuer| issuer.audience("294645919545032706"),
             client: Some("303912345678901234"),
-            scopes: "reader",
-            rule: all_of(["reader"]),
-            default: ByDefault::Misses,
-            refused: &[
-                // The project is among its audiences, and the roles are in it.
-                (
-                    "an ID token",
-                    |token| token.without_claim("jti").without_claim("nbf").claim("at_hash", "h"),
-                    TokenError::MissingClaim,
-                ),
-                (
-                    "roles of another form",
-                    |token| token.claim("urn:zitadel:iam:org:project:roles", json!({"reader": true})),
-                    TokenError::ClaimType,
-                ),
-            ],
+            scopes: "",
+            rule: Rule::authenticated(),
+            // The project is among its audiences, and the roles are in it.
+            default: ByDefault::TakesToo(
+                "an ID token",
+                |token| token.without_claim("jti").without_claim("nbf").claim("at_hash", "h"),
+                TokenError::MissingClaim,
+            ),
+            refused: &[(
+                "one for another project",
+                |token| token.claim("aud", json!(["303912345678901234"])),
+                TokenError::Audience,
+            )],
         },
         Row {
             name: "identity_server",
