@@ -188,8 +188,8 @@ impl Token {
         &self.0.issuer
     }
 
-    pub(crate) fn is(&self, raw: &str) -> bool {
-        self.raw() == raw
+    pub(crate) fn is(&self, raw: &[u8]) -> bool {
+        self.raw().as_bytes() == raw
     }
 
     /// Whoever calls this answers for where it goes.

@@ -221,7 +221,7 @@ impl Rules {
         if !self.algorithms.contains(token.header.alg) {
             return Err(TokenError::Algorithm);
         }
-        if token.header.odd_typ || !self.types.contains(&normal_type(&token.header.typ)) {
+        if token.header.odd_typ || !self.types.iter().any(|typ| is_type(&token.header.typ, typ)) {
             return Err(TokenError::Type);
         }
         if token.header.has_crit {
@@ -302,6 +302,12 @@ impl SharedSecret {
             Err(NotVerified { fault: TokenError::Signature, newer_keys_may_help: false })
         }
     }
+}
+
+/// Whether a `typ` is this one, which is [normal](normal_type) already.
+fn is_type(typ: &str, normal: &str) -> bool {
+    typ.eq_ignore_ascii_case(normal)
+        || typ.len() > normal.len() && !normal.contains('/') && normal_type(typ) == *normal
 }
 
 /// A `typ` as it is compared: ignoring case, and with or without `application/` (RFC 7515 §4.1.9).

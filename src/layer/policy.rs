@@ -123,7 +123,7 @@ impl Policy {
 
     /// Whether an outer layer of the same server has just verified this very token, and it comes from an issuer
     /// that this layer accepts too.
-    fn has_verified(&self, token: &Token, raw: &str) -> bool {
+    fn has_verified(&self, token: &Token, raw: &[u8]) -> bool {
         token.was_verified_by(&self.server.0.identity)
             && token.is(raw)
             && self.trusted.includes(token.issuer_name())

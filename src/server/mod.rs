@@ -99,10 +99,10 @@ impl ResourceServer {
     /// # Cancel safety
     /// Dropping the future loses nothing: a fetch of keys goes on for the others.
     pub async fn verify(&self, token: &str) -> Result<Token, Rejection> {
-        let verified = match self.0.verify(token, &Trusted::All, None) {
+        let verified = match self.0.verify(token.as_bytes(), &Trusted::All, None) {
             Err(Stop::Pending(pending)) => {
                 let waited = pending.ended().await;
-                self.0.verify(token, &Trusted::All, Some(&waited))
+                self.0.verify(token.as_bytes(), &Trusted::All, Some(&waited))
             }
             decided => decided,
         };

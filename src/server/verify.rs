@@ -85,13 +85,14 @@ impl Inner {
     /// `waited` is how the fetches ended that an earlier call was pending on. With it the answer is final.
     pub(crate) fn verify(
         &self,
-        raw: &str,
+        raw: &[u8],
         trusted: &Trusted,
         waited: Option<&Waited>,
     ) -> Result<Verified, Stop> {
         if let Some(token) = self.recall(raw, trusted) {
             return Ok(Verified { token, cached: true });
         }
+        let raw = std::str::from_utf8(raw).map_err(|_| TokenError::Structure)?;
         let token = Compact::parse(raw)?;
         let claims = Claims::parse(&token.payload)?;
         if token.header.alg == HeaderAlgorithm::Unknown {
@@ -120,7 +121,7 @@ impl Inner {
     /// A verdict on this very token that still holds: because its times do, because its issuer's keys may be used, and
     /// because the key that verified it has been neither withdrawn nor blocked. If one of these does not hold, it is
     /// forgotten and everything is looked at anew: that gives the right answer, whatever it is.
-    fn recall(&self, raw: &str, trusted: &Trusted) -> Option<Token> {
+    fn recall(&self, raw: &[u8], trusted: &Trusted) -> Option<Token> {
         let cache = self.cache.as_ref()?;
         if raw.len() > MAX_TOKEN_LENGTH {
             return None;

@@ -147,7 +147,7 @@ impl Idp {
             .clock(self.clock.clone())
             .build()
             .expect("a resource server");
-        let token = match server.0.verify(&raw, &Trusted::All, None) {
+        let token = match server.0.verify(raw.as_bytes(), &Trusted::All, None) {
             Ok(verified) => verified.token,
             Err(stop) => panic!("the token would be refused: {}", stop.into_rejection()),
         };

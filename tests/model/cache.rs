@@ -9,13 +9,13 @@ use crate::sync::{Thread, explore, never, thread};
 
 /// Texts that share a shard, whichever it is.
 fn neighbours<const N: usize>(cache: &Cache) -> [String; N] {
-    let place = |raw: &str| cache.shard(cache.hash(raw)).map(std::ptr::from_ref);
+    let place = |raw: &str| cache.shard(cache.hash(raw.as_bytes())).map(std::ptr::from_ref);
     let mut found = (0..).map(|n: u32| n.to_string()).filter(|raw| place(raw) == place("0"));
     std::array::from_fn(|_| found.next().unwrap())
 }
 
 fn look(cache: &Cache, raw: &str) {
-    let shard = cache.shard(cache.hash(raw)).unwrap();
+    let shard = cache.shard(cache.hash(raw.as_bytes())).unwrap();
     check(&shard.read().unwrap_or_else(PoisonError::into_inner));
 }
 
@@ -44,13 +44,13 @@ fn the_bounds_hold_between_threads() {
                 look(&cache, &raw);
             })
         });
-        if let Some(found) = cache.find(&one) {
+        if let Some(found) = cache.find(one.as_bytes()) {
             found.note_use();
             look(&cache, &one);
             cache.forget(&found);
         }
         look(&cache, &one);
-        never(cache.find(&one).is_some(), "a verdict was found after it was forgotten");
+        never(cache.find(one.as_bytes()).is_some(), "a verdict was found after it was forgotten");
         stores.into_iter().for_each(Thread::join);
         look(&cache, &one);
     });
