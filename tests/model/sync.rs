@@ -153,7 +153,9 @@ pub(crate) struct Runtime(Arc<Tasks>);
 
 struct Tasks {
     waiting: Mutex<VecDeque<Task>>,
+    /// Or closed.
     spawned: Condvar,
+    closed: Flag,
     /// Apart from the others, because they only end with their keys.
     timers: Mutex<Vec<Task>>,
 }
@@ -215,8 +217,12 @@ impl AbortHandle {
 impl Runtime {
     /// From here on there is one.
     pub(crate) fn enter() -> Self {
-        let tasks = Tasks { waiting: Mutex::default(), spawned: Condvar::new(), timers: Mutex::default() };
-        let tasks = Arc::new(tasks);
+        let tasks = Arc::new(Tasks {
+            waiting: Mutex::default(),
+            spawned: Condvar::new(),
+            closed: Flag::default(),
+            timers: Mutex::default(),
+        });
         RUNTIME.set(Some(tasks.clone()));
         Self(tasks)
     }
@@ -226,15 +232,29 @@ impl Runtime {
         RUNTIME.set(None);
     }
 
-    /// Waits for the next task.
+    /// Waits for the next task, which must come.
     pub(crate) fn next(&self) -> Task {
+        self.next_until_closed().unwrap()
+    }
+
+    /// The same; `None` if there is none, and will not be.
+    pub(crate) fn next_until_closed(&self) -> Option<Task> {
         let mut waiting = self.0.waiting.lock().unwrap();
         loop {
-            if let Some(task) = waiting.pop_front() {
+            let task = waiting.pop_front();
+            if task.is_some() || self.0.closed.load(Ordering::Relaxed) {
                 return task;
             }
             waiting = self.0.spawned.wait(waiting).unwrap();
         }
+    }
+
+    /// Those who could spawn something have ended.
+    pub(crate) fn close(&self) {
+        let waiting = self.0.waiting.lock().unwrap();
+        self.0.closed.store(true, Ordering::Relaxed);
+        drop(waiting);
+        self.0.spawned.notify_all();
     }
 
     /// The next task, if there is one.

@@ -49,10 +49,10 @@ impl Shared {
         if due {
             self.start(number, false);
         }
-        if changed {
+        if changed && let Ok(runtime) = Handle::try_current() {
             // In a task of its own: whatever a subscriber or an observer does, time is kept.
             let shared = self.clone();
-            tokio::spawn(async move { shared.tell_changes() });
+            runtime.spawn(async move { shared.tell_changes() });
         }
         wake_at
     }
