@@ -417,6 +417,14 @@ fn an_observer_that_panics_misses_no_later_change() {
     drop(api.health());
     assert_eq!(told.changes(), ["ours stale expired"]);
 
+    // Nor one that has come already.
+    clock.advance(BACKOFF_MAX);
+    block_on(api.refresh_now("ours")).unwrap();
+    assert_eq!(told.changes(), ["ours expired fresh"]);
+    clock.advance(FRESH_FOR + STALE_FOR);
+    catch_unwind(AssertUnwindSafe(|| api.health())).unwrap_err();
+    assert_eq!(told.changes(), ["ours fresh stale", "ours stale expired"]);
+
     // Nor does the timer stop.
     block_on(async {
         clock.advance(BACKOFF_MAX);

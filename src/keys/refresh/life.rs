@@ -54,7 +54,7 @@ impl Refresh {
     }
 
     /// The next change to tell; `None` while somebody else is telling, who tells this one too. Whoever has got one is at
-    /// work until there is none left, or until it [has stopped](Self::stop_telling).
+    /// work until there is none left, and must ask until then.
     pub(crate) fn next_change(&mut self, at_work: bool) -> Option<Change> {
         if self.life.telling && !at_work {
             return None;
@@ -62,11 +62,6 @@ impl Refresh {
         let change = self.life.untold.pop_front();
         self.life.telling = change.is_some();
         change
-    }
-
-    /// Leaves what is left to the next who looks.
-    pub(crate) fn stop_telling(&mut self) {
-        self.life.telling = false;
     }
 
     /// Notes what the time has made of the set. It never makes it younger: callers read the clock before they take the lock,

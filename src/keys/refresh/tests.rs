@@ -167,8 +167,9 @@ fn one_at_a_time_tells_and_takes_over_what_comes_meanwhile() {
     assert!(refresh.next_change(false).is_some(), "the next may tell");
     assert_eq!(refresh.state(now + FRESH_FOR + STALE_FOR), KeyState::Expired);
     refresh.succeeded(now + FRESH_FOR + STALE_FOR, Freshness::default(), LATE);
-    refresh.stop_telling();
-    assert_eq!(told(&mut refresh), [(KeyState::Expired, KeyState::Fresh)]);
+    assert_eq!(refresh.next_change(false), None, "it is at work");
+    assert_eq!(refresh.next_change(true).map(|change| change.to), Some(KeyState::Fresh));
+    assert_eq!(refresh.next_change(true), None);
 }
 
 #[test]

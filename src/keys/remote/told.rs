@@ -1,18 +1,35 @@
 //! Tells observers and the log of each change of an issuer's key state.
 
+#[cfg(all(test, tower_bearer_model))]
+#[path = "../../../tests/model/told.rs"]
+mod model;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use super::{Shared, lock};
 use crate::event::{Event, KeyState};
-use crate::keys::refresh::{Change, Refresh};
-use crate::sync::Mutex;
+use crate::keys::refresh::Change;
 
 impl Shared {
     /// Tells each change once and in order. To be called with nothing locked: an observer may ask for anything. What changes
-    /// while it is being told is told by whoever tells.
+    /// while it is being told is told by whoever tells, also when an observer panics: its panic goes on afterwards.
     pub(super) fn tell_changes(&self) {
-        let mut teller = Teller { refresh: &self.refresh, at_work: false };
-        while let Some((change, is_over)) = teller.next() {
-            self.tell(change, is_over);
+        let (mut at_work, mut panicked) = (false, None);
+        while let Some((change, is_over)) = self.next_change(at_work) {
+            at_work = true;
+            let told = catch_unwind(AssertUnwindSafe(|| self.tell(change, is_over)));
+            panicked = panicked.or_else(|| told.err());
         }
+        if let Some(why) = panicked {
+            resume_unwind(why);
+        }
+    }
+
+    /// The next change to tell, and whether there is one after it.
+    fn next_change(&self, at_work: bool) -> Option<(Change, bool)> {
+        let mut refresh = lock(&self.refresh);
+        let change = refresh.next_change(at_work)?;
+        Some((change, refresh.has_changed()))
     }
 
     /// `is_over` says that the new state has ended already.
@@ -47,30 +64,5 @@ impl Shared {
             }
         }
         self.remote.observers.tell(&Event::KeyStateChanged { issuer, from, to });
-    }
-}
-
-/// One at a time tells the changes of an issuer.
-struct Teller<'a> {
-    refresh: &'a Mutex<Refresh>,
-    at_work: bool,
-}
-
-impl Teller<'_> {
-    /// The next change, and whether there is one after it.
-    fn next(&mut self) -> Option<(Change, bool)> {
-        let mut refresh = lock(self.refresh);
-        let change = refresh.next_change(self.at_work);
-        self.at_work = change.is_some();
-        change.map(|change| (change, refresh.has_changed()))
-    }
-}
-
-impl Drop for Teller<'_> {
-    /// An observer that panics ends its own telling, and not that of what happens later.
-    fn drop(&mut self) {
-        if self.at_work {
-            lock(self.refresh).stop_telling();
-        }
     }
 }
