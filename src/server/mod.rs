@@ -193,7 +193,10 @@ impl ResourceServer {
     /// its `kid`, or its thumbprint (RFC 7638, SHA-256). It holds for sets that are fetched later too, and for the same key
     /// under another `kid`, until this server is built anew. A shared secret has no name: take it out of the configuration.
     ///
-    /// Says whether there is such a key now.
+    /// Says whether there is such a key now. If not, a `kid` is blocked as a name only, because the thumbprint of its key is
+    /// not known: the same key under another `kid` stays usable until a set that comes into use has it under this one, and
+    /// with it the thumbprint. A thumbprint holds whether its key is there or not: for a key that may have been renamed,
+    /// give that.
     ///
     /// # Errors
     /// If no issuer has this name: then nothing was blocked.

@@ -612,9 +612,17 @@ async fn a_key_blocked_in_advance_does_not_come_back_under_another_name() {
     world.idp.publish(renamed_set.clone());
     world.api.verify(&renamed).await.expect("the same, without the block");
 
-    let api =
-        ResourceServer::builder(API).issuer(world.idp.issuer()).clock(world.clock.clone()).build().unwrap();
+    let server = || {
+        ResourceServer::builder(API).issuer(world.idp.issuer()).clock(world.clock.clone()).build().unwrap()
+    };
+    let by_thumbprint = server();
+    assert_eq!(by_thumbprint.block_key(ISSUER, &thumbprint(&jwks["keys"][0])), Ok(false));
+    assert_eq!(error(by_thumbprint.verify(&renamed).await), Some(TokenError::UnknownKey));
+
+    // A name says nothing of a key that was never seen under it.
+    let api = server();
     assert_eq!(api.block_key(ISSUER, jwks["keys"][0]["kid"].as_str().unwrap()), Ok(false));
+    api.verify(&renamed).await.unwrap();
     world.idp.publish_own();
     assert_eq!(error(api.verify(&token(&world.idp)).await), Some(TokenError::UnknownKey));
     world.idp.publish(renamed_set);
