@@ -120,6 +120,8 @@ async fn a_client_gets_a_token_once_and_calls_many_times() {
 #[tokio::test]
 async fn the_authorization_server_takes_what_rfc6749_allows() {
     let issuer = Issuer::start().await;
+    let trusted = issuer.idp.issuer().dangerous_allow_http();
+    let api = ResourceServer::builder(API).issuer(trusted).build().unwrap();
     let json = |body: Value| body.to_string();
     let body = serde_json::json!({
         "grant_type": "client_credentials", "client_id": "robot", "client_secret": "pass&word=%"
@@ -138,6 +140,12 @@ async fn the_authorization_server_takes_what_rfc6749_allows() {
         assert_eq!(status, StatusCode::OK, "{name}: {answer}");
         assert_eq!(answer["scope"], "read write");
         assert_eq!(answer["expires_in"], 600);
+        let token = api.verify(answer["access_token"].as_str().unwrap()).await;
+        assert_eq!(
+            token.map(|token| token.client_id().map(str::to_owned)).ok(),
+            Some(Some("robot".into())),
+            "{name}"
+        );
     }
     let good = "grant_type=client_credentials&client_id=robot&client_secret=pass%26word%3D%25";
     for (name, basic, body, status, error) in [
