@@ -23,7 +23,7 @@ use crate::time::Clock;
 pub(super) struct Publishes(AtomicUsize);
 
 impl Publishes {
-    pub(super) fn fetches(&self) -> usize {
+    fn fetches(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn with<T: Send + 'static>(
 }
 
 /// A request that needs keys and waits for them: how many there are in the end.
-pub(super) fn request(keys: &RemoteKeys) -> Option<usize> {
+fn request(keys: &RemoteKeys) -> Option<usize> {
     match keys.keys() {
         Available::Ready(set) => Some(set.len()),
         Available::Unavailable(_) => None,
@@ -140,7 +140,17 @@ pub(super) fn demand(keys: &RemoteKeys, runtime: &Runtime) -> Task {
     runtime.next()
 }
 
-pub(super) fn idle(keys: &RemoteKeys) -> bool {
+/// A timer that runs, in place of the first one, which nobody has run. When it has ended, nothing more is spawned.
+pub(super) fn timer(keys: &RemoteKeys, runtime: &Arc<Runtime>) -> Thread<()> {
+    keys.0.keep_time();
+    let (timer, runtime) = (runtime.timer(), runtime.clone());
+    thread(move || {
+        timer.map(Task::run);
+        runtime.close();
+    })
+}
+
+fn idle(keys: &RemoteKeys) -> bool {
     lock(&keys.0.refresh).flight().is_none() && keys.0.miss_waiters.load(Ordering::Relaxed) == 0
 }
 
@@ -273,15 +283,7 @@ fn the_timer_and_a_request_start_one_fetch() {
         let runtime = Arc::new(Runtime::enter());
         let (keys, fetch, clock) = loaded(&runtime);
         clock.passes(FRESH_FOR);
-        // In place of the first one, which nobody has run.
-        keys.0.keep_time();
-        let timer = runtime.timer().map(|timer| {
-            let runtime = runtime.clone();
-            thread(move || {
-                timer.run();
-                runtime.close();
-            })
-        });
+        let timer = timer(&keys, &runtime);
         let asks = with(&keys, request);
         while fetch.fetches() < 2 {
             runtime.next().run();
@@ -292,7 +294,7 @@ fn the_timer_and_a_request_start_one_fetch() {
         while let Some(task) = runtime.next_until_closed() {
             task.run();
         }
-        timer.map(Thread::join);
+        timer.join();
         never(fetch.fetches() != 2, "there was a second fetch");
     });
 }

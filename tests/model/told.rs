@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use super::super::model::{Publishes, Told, demand, observed, with};
+use super::super::model::{Publishes, Told, demand, observed, timer, with};
 use super::super::{RemoteKeys, Shared, lock};
 use crate::event::{Event, KeyState, Observers};
 use crate::keys::refresh::{FRESH_FOR, STALE_FOR};
@@ -94,7 +94,33 @@ fn each_change_is_told_once_and_in_order() {
     }
 }
 
-/// The timer has left its telling to a task, and the runtime ends before that has run, while somebody looks.
+/// The timer goes off and leaves its telling to a task. That runs while somebody looks, and the fetch that was due ends after it.
+///
+/// Catches a timer that leaves the telling to the end of the fetch; one that asks whether there is something to tell before it
+/// looks at the time.
+#[test]
+fn the_timer_tells_what_nobody_has_asked_for() {
+    explore(3, || {
+        let runtime = Arc::new(Runtime::enter());
+        let (keys, _, clock, hears) = heard(&runtime, None);
+        clock.passes(FRESH_FOR);
+        let timer = timer(&keys, &runtime);
+        let (fetches, tells) = (runtime.next(), runtime.next());
+        let looks = with(&keys, |keys| drop(keys.report()));
+        tells.run();
+        looks.join();
+        hears.has_heard_all(&keys);
+        fetches.run();
+        hears.has_heard_all(&keys);
+        drop(keys);
+        while let Some(task) = runtime.next_until_closed() {
+            task.run();
+        }
+        timer.join();
+    });
+}
+
+/// The timer has left its telling to a task, and the runtime ends before that or the fetch has run, while others look.
 ///
 /// Catches one who is to tell and is counted as telling already.
 #[test]
