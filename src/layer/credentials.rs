@@ -25,6 +25,12 @@ impl<'a> Credentials<'a> {
             return Self::Malformed;
         }
         let value = value.as_bytes();
+        // As nearly everybody writes it.
+        if let Some(token @ [first, ..]) = value.strip_prefix(b"Bearer ")
+            && *first != b' '
+        {
+            return Self::Bearer(token);
+        }
         let length = value.iter().take_while(|byte| is_tchar(**byte)).count();
         let (scheme, rest) = value.split_at_checked(length).unwrap_or((value, &[]));
         if scheme.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, Entry, HeaderMap};
 use http::{Extensions, Request, Response};
 
 use super::credentials::{Credentials, is_token68};
@@ -63,14 +63,15 @@ impl Policy {
     /// `waited` is how the fetches ended that an earlier decision was to wait for; then the answer is final.
     pub(super) fn decide<B>(&self, request: &mut Request<B>, waited: Option<&Waited>) -> Decision {
         // From here on nobody's Debug output shows it.
-        if let http::header::Entry::Occupied(mut lines) = request.headers_mut().entry(AUTHORIZATION) {
-            lines.iter_mut().for_each(|value| value.set_sensitive(true));
+        if let Some(line) = request.headers_mut().get_mut(AUTHORIZATION) {
+            line.set_sensitive(true);
         }
         let ask = match &self.access {
             Access::Always(ask) => ask,
             Access::ByMethod(methods) => methods.at(request.uri().path()),
         };
         let Ask::Token { rule, optional, scope } = ask else {
+            hide_all(request.headers_mut());
             // Public: what another server has verified is nobody's business here.
             let ours = |token: &Token| token.was_verified_by(&self.server.0.identity);
             if request.extensions().get().is_some_and(|token| !ours(token)) {
@@ -93,7 +94,10 @@ impl Policy {
                 return Decision::Pass;
             }
             Credentials::None => return refuse(Rejection::new(RejectionKind::NoCredentials)),
-            Credentials::Malformed => return refuse(Rejection::new(RejectionKind::MalformedRequest)),
+            Credentials::Malformed => {
+                hide_all(request.headers_mut());
+                return refuse(Rejection::new(RejectionKind::MalformedRequest));
+            }
         };
         if let Some(token) = request.extensions().get::<Token>()
             && self.has_verified(token, raw)
@@ -127,6 +131,13 @@ impl Policy {
         token.was_verified_by(&self.server.0.identity)
             && token.is(raw)
             && self.trusted.includes(token.issuer_name())
+    }
+}
+
+/// Where there may be more than one line: nobody's Debug output shows the others either.
+fn hide_all(headers: &mut HeaderMap) {
+    if let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION) {
+        lines.iter_mut().for_each(|line| line.set_sensitive(true));
     }
 }
 

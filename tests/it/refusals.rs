@@ -1,16 +1,21 @@
 //! The table: each kind of refusal over HTTP, each beside the same request unharmed.
 
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tower_bearer::testing::Idp;
 use tower_bearer::{
-    BearerAuthLayer, ProblemJson, Rejection, RejectionKind, RequestHead, ResourceServer, all_of, any_of,
+    BearerAuthLayer, MethodAccess, ProblemJson, Rejection, RejectionKind, RequestHead, ResourceServer,
+    all_of, any_of,
 };
 
-use crate::support::{API, ISSUER, World, app, bearer, challenge, rejection, request, send, server, status};
+use crate::support::{
+    API, ISSUER, World, app, bearer, challenge, rejection, request, send, server, status, who,
+};
 
 #[tokio::test]
 async fn rfc6750_3_1_no_credentials_are_401_without_an_error_code() {
@@ -187,7 +192,7 @@ async fn an_extractor_without_a_layer_is_500() {
     let world = World::new();
     let token = world.token().sign();
     assert_eq!(status(&app(&world.auth()), bearer(&token)).await, StatusCode::OK);
-    let unprotected = Router::new().route("/", get(crate::support::who));
+    let unprotected = Router::new().route("/", get(who));
     let response = send(&unprotected, bearer(&token)).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(challenge(&response).as_deref(), None);
@@ -201,9 +206,8 @@ async fn bodies_can_be_problem_documents_or_ones_own() {
     let token = world.token().expires_in(crate::support::seconds(0)).sign();
     world.clock.advance(crate::support::seconds(60));
 
-    let problem: Router = Router::new()
-        .route("/", get(crate::support::who))
-        .layer(world.auth().respond_with(ProblemJson::default()));
+    let problem: Router =
+        Router::new().route("/", get(who)).layer(world.auth().respond_with(ProblemJson::default()));
     assert_eq!(status(&problem, bearer(&world.token().sign())).await, StatusCode::OK);
     let response = send(&problem, bearer(&token)).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -221,8 +225,7 @@ async fn bodies_can_be_problem_documents_or_ones_own() {
         *response.status_mut() = StatusCode::IM_A_TEAPOT;
         response
     };
-    let own: Router =
-        Router::new().route("/", get(crate::support::who)).layer(world.auth().respond_with(own));
+    let own: Router = Router::new().route("/", get(who)).layer(world.auth().respond_with(own));
     let response = send(&own, bearer(&token)).await;
     assert_eq!(response.status(), StatusCode::IM_A_TEAPOT);
     assert!(challenge(&response).is_some());
@@ -277,6 +280,31 @@ async fn the_authorization_value_is_marked_sensitive_for_the_handler() {
     let shown = to_bytes(response.into_body(), 100_000).await.unwrap();
     let shown = String::from_utf8(shown.to_vec()).unwrap();
     assert!(!shown.contains(&token) && !shown.contains(token.rsplit('.').next().unwrap()), "{shown}");
+}
+
+/// Where no token is looked at, and where two lines are refused.
+#[tokio::test]
+async fn every_authorization_line_is_marked_sensitive() {
+    let world = World::new();
+    let shows = |request: Request<Body>| async move { format!("{:?}", request.headers()) };
+    let public = world.auth().methods(MethodAccess::deny().public("/a.B/C"));
+    let app: Router = Router::new().route("/a.B/C", post(shows)).layer(public);
+    let mut two = request(&["Bearer one-secret", "Basic another-secret"]);
+    (*two.method_mut(), *two.uri_mut()) = (Method::POST, "/a.B/C".parse().unwrap());
+    let response = send(&app, two).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let shown = to_bytes(response.into_body(), 100_000).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&shown).matches("Sensitive").count(), 2, "{shown:?}");
+
+    let told = Arc::new(Mutex::new(String::new()));
+    let tells = told.clone();
+    let auth = world.auth().respond_with(move |why: &Rejection, head: &RequestHead<'_>| {
+        *tells.lock().unwrap() = format!("{:?}", head.headers());
+        why.response(Body::empty())
+    });
+    let app: Router = Router::new().route("/", get(who)).layer(auth);
+    assert_eq!(status(&app, request(&["Bearer one", "Bearer two"])).await, StatusCode::BAD_REQUEST);
+    assert_eq!(told.lock().unwrap().matches("Sensitive").count(), 2, "{told:?}");
 }
 
 #[test]
