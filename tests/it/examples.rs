@@ -60,6 +60,30 @@ fn hostile() {
 }
 
 #[test]
+#[cfg(feature = "reqwest")]
+fn five_systems() {
+    let Some(mut program) = example("five_systems") else { return };
+    let output = program.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<_> = said.lines().collect();
+    let [head, rows @ .., empty, last] = &lines[..] else { panic!("{said}") };
+    let columns: Vec<_> = head.split_whitespace().collect();
+    assert_eq!(columns, ["system", "asked", "for", "sent", "to", "expected", "got"]);
+    assert_eq!((*empty, *last), ("", &*format!("{} rows, 0 of them not as expected", rows.len())));
+    for (system, at_least) in [("clickview", 15), ("wicked", 1), ("tarkov", 20), ("oro", 15), ("aidbox", 20)]
+    {
+        assert!(rows.iter().filter(|row| row.starts_with(system)).count() >= at_least, "{system}: {said}");
+    }
+    for row in rows {
+        // What was expected and what came stand side by side.
+        let (_, answers) = row.split_at(head.find("expected").unwrap());
+        let (expected, got) = answers.split_at(head.len() - "got".len() - head.find("expected").unwrap());
+        assert_eq!(expected.trim_end(), got, "{row}");
+    }
+}
+
+#[test]
 #[cfg(feature = "rustls")]
 fn network() {
     prints(

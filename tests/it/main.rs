@@ -39,6 +39,7 @@ mod layering;
 mod leaks;
 mod long;
 mod loopback;
+mod matrix;
 mod mcp;
 mod metadata;
 mod mutate;

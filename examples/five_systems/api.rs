@@ -1,0 +1,80 @@
+//! The protected API: one server that trusts all of the systems, and what its routes ask for.
+
+use axum::Router;
+use axum::routing::get;
+use tower_bearer::{
+    Algorithm, BearerAuthLayer, Issuer, Keys, Profile, ResourceServer, ResourceServerBuilder, Rule, Token,
+    all_of, any_of,
+};
+
+use super::API;
+use super::systems::Systems;
+
+/// As the manual has each of them (`manual::providers`). They are on this machine, so their keys come over plain HTTP.
+pub(super) fn issuers(systems: &Systems) -> [Issuer; 4] {
+    [
+        Issuer::new(systems.clickview.issuer())
+            .name("clickview")
+            .audience("integrations")
+            .algorithms([Algorithm::RS256])
+            .profile(Profile::clickview())
+            .dangerous_allow_http(),
+        Issuer::unnamed("tarkov")
+            .keys(Keys::x5c(systems.tarkov.root_pem()))
+            .algorithms([Algorithm::Ed25519])
+            .profile(Profile::tarkov_database()),
+        Issuer::unnamed("oro")
+            .keys(Keys::pem(systems.oro.public_key_pem()))
+            .algorithms([Algorithm::RS256])
+            .clients(["robot", "manager", "shop"])
+            .grant("robot", ["orders"])
+            .grant("manager", ["orders", "reports"])
+            .grant("shop", ["cart"])
+            .profile(Profile::oro()),
+        Issuer::new(systems.aidbox.issuer())
+            .name("aidbox")
+            .algorithms([Algorithm::RS256])
+            .clients(["nurse", "visitor"])
+            .grant("nurse", ["patients"])
+            .profile(Profile::aidbox())
+            .dangerous_allow_http(),
+    ]
+}
+
+/// A server that trusts these.
+pub(super) fn trusting(issuers: impl IntoIterator<Item = Issuer>) -> ResourceServerBuilder {
+    let server = ResourceServer::builder(API).implies("read:all", ["read:item"]);
+    issuers.into_iter().fold(server, ResourceServerBuilder::issuer)
+}
+
+/// The routes: each for one system, and some that show what keeps the others out.
+pub(super) fn routes(api: ResourceServer) -> Router {
+    let auth = BearerAuthLayer::new(api);
+    let of = |issuer: &str, rule: Rule| auth.require(Rule::issuers([issuer]).and(rule));
+    Router::new()
+        .route("/who", get(who).layer(auth.clone()))
+        .route("/embeds", get(who).layer(of("clickview", all_of(["smartembed.viewkey"]))))
+        .route("/items", get(who).layer(of("tarkov", all_of(["read:item"]))))
+        .route("/locations", get(who).layer(of("tarkov", any_of(["read:location", "read:all"]))))
+        .route(
+            "/orders",
+            get(who).layer(of("oro", all_of(["orders"]).and(Rule::clients(["robot", "manager"])))),
+        )
+        .route("/reports", get(who).layer(of("oro", all_of(["reports"]))))
+        .route("/cart", get(who).layer(of("oro", Rule::clients(["shop"]))))
+        .route("/patients", get(who).layer(of("aidbox", all_of(["patients"]))))
+        // A layer for one issuer does not even look at the tokens of another.
+        .route("/narrowed/tarkov", get(who).layer(auth.issuers(["tarkov"])))
+        .route("/narrowed/oro", get(who).layer(auth.issuers(["oro"])))
+}
+
+/// Beside it, a route of a server that trusts named issuers only.
+pub(super) fn named_only(systems: &Systems) -> ResourceServerBuilder {
+    let [clickview, _, _, aidbox] = issuers(systems);
+    trusting([clickview, aidbox])
+}
+
+/// Issuer, client, scopes.
+pub(super) async fn who(token: Token) -> String {
+    format!("{} {} [{}]", token.issuer_name(), token.client_id().unwrap_or("-"), token.scopes())
+}
