@@ -28,6 +28,7 @@ use tower_bearer::{
 use self::rows::{Case, Expected, Row};
 use self::systems::{System, Systems};
 use self::world::World;
+use crate::profiles::settings_of;
 use crate::settings::Folder;
 use crate::support::API;
 
@@ -83,17 +84,22 @@ async fn each_token_is_accepted_where_it_should_be_and_nowhere_else() {
     assert!(tried.len() == 5 && refused > 50, "{tried:?}");
 }
 
-/// What a deployer writes, with nothing in code but the handlers.
+/// What a deployer writes, with nothing in code but the handlers: the file that the manual shows.
 #[tokio::test]
 async fn the_same_from_a_settings_file() {
     let clock = ManualClock::new();
     let systems = Systems::serve(clock.clone()).await.unwrap();
     let folder = Folder::new("matrix");
     folder.write("root.pem", systems.tarkov.root_pem());
-    folder.write("oro.pem", systems.oro.public_key_pem());
-    let text = SETTINGS
-        .replace("https://login.clickview.example", systems.clickview.issuer())
-        .replace("https://shop.aidbox.app", systems.aidbox.issuer());
+    folder.write("oauth_public.key", systems.oro.public_key_pem());
+    // Those of the manual are elsewhere, and speak TLS.
+    let here = |text: &str, iss: &str, url: &str| {
+        assert_eq!(text.matches(&format!("\"{iss}\"")).count(), 1);
+        text.replace(&format!("\"{iss}\""), &format!("\"{url}\"\ndangerous_allow_http = true"))
+    };
+    let [text] = &settings_of("several")[..] else { panic!("one file") };
+    let text = here(text, "https://login.clickview.example", systems.clickview.issuer());
+    let text = here(&text, "https://shop.aidbox.app", systems.aidbox.issuer());
     let settings = Settings::read(folder.write("settings.toml", text)).unwrap();
     let auth = BearerAuthLayer::new(build(settings.builder().unwrap(), clock.clone()));
     let mut paths = Vec::new();
@@ -111,89 +117,6 @@ async fn the_same_from_a_settings_file() {
         assert!(accepted >= 3 && refused >= 8, "{system:?}: {accepted}, {refused}");
     }
 }
-
-const SETTINGS: &str = r#"
-resource = "https://api.example.com"
-
-[implies]
-"read:all" = ["read:item"]
-
-[[issuer]]
-iss        = "https://login.clickview.example"
-name       = "clickview"
-audience   = ["integrations"]
-algorithms = ["RS256"]
-profile    = "clickview"
-dangerous_allow_http = true
-
-[[issuer]]
-name          = "tarkov"
-x5c_root_file = "root.pem"
-algorithms    = ["Ed25519"]
-profile       = "tarkov_database"
-
-[[issuer]]
-name       = "oro"
-pem_file   = "oro.pem"
-algorithms = ["RS256"]
-profile    = "oro"
-clients    = ["robot", "manager", "shop"]
-
-[issuer.grants]
-robot   = ["orders"]
-manager = ["orders", "reports"]
-shop    = ["cart"]
-
-[[issuer]]
-iss        = "https://shop.aidbox.app"
-name       = "aidbox"
-algorithms = ["RS256"]
-profile    = "aidbox"
-clients    = ["nurse", "visitor"]
-dangerous_allow_http = true
-
-[issuer.grants]
-nurse = ["patients"]
-
-[[route]]
-path = "/who"
-
-[[route]]
-path    = "/embeds"
-issuers = ["clickview"]
-scopes  = ["smartembed.viewkey"]
-
-[[route]]
-path    = "/items"
-issuers = ["tarkov"]
-scopes  = ["read:item"]
-
-[[route]]
-path       = "/locations"
-issuers    = ["tarkov"]
-any_scopes = ["read:location", "read:all"]
-
-[[route]]
-path    = "/orders"
-issuers = ["oro"]
-scopes  = ["orders"]
-clients = ["robot", "manager"]
-
-[[route]]
-path    = "/reports"
-issuers = ["oro"]
-scopes  = ["reports"]
-
-[[route]]
-path    = "/cart"
-issuers = ["oro"]
-clients = ["shop"]
-
-[[route]]
-path    = "/patients"
-issuers = ["aidbox"]
-scopes  = ["patients"]
-"#;
 
 /// A server that trusts all of them, and takes their dates at their word.
 fn exact(systems: &Systems, clock: impl Clock) -> ResourceServer {

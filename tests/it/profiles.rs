@@ -1,6 +1,7 @@
 //! Ready-made profiles. The token of each is the sample on its page of the manual; beside it stand what the default profile
 //! makes of that token, and tokens of the same issuer that the profile must refuse.
 
+mod pages;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use serde_json::{Map, Value, json};
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
 use tower_bearer::{Issuer, Keys, Profile, Rejection, ResourceServer, Rule, Token, TokenError};
 
+pub(crate) use self::rows::settings_of;
 use self::rows::{ByDefault, ORDERS, folder, rows, sample};
 use crate::support::block_on;
 

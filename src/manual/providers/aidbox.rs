@@ -27,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! ```text
+//! ```toml
 //! resource = "https://orders.example.com"
 //!
 //! [[issuer]]

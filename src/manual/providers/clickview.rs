@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! ```text
+//! ```toml
 //! resource = "https://orders.example.com"
 //!
 //! [[issuer]]
@@ -68,6 +68,16 @@
 //! # let refused = api.verify(&token.client("another").sign()).await.unwrap_err();
 //! # assert_eq!(refused.token_error(), Some(TokenError::Client));
 //! # }
+//! ```
+//!
+//! ```toml
+//! resource = "https://orders.example.com"
+//!
+//! [[issuer]]
+//! iss     = "https://login.clickview.example"
+//! profile = "clickview"
+//! clients = ["robot"]
+//! optional_audience = true
 //! ```
 //!
 //! [`Profile::clickview`]: crate::Profile::clickview

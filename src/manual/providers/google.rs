@@ -26,7 +26,7 @@
 //! # }
 //! ```
 //!
-//! ```text
+//! ```toml
 //! resource = "https://orders.example.com"
 //!
 //! [[issuer]]

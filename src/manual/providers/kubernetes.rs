@@ -46,7 +46,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! ```text
+//! ```toml
 //! resource = "https://orders.example.com"
 //!
 //! [[issuer]]

@@ -27,6 +27,8 @@
 //! | [`Profile::aidbox`] | [Aidbox](aidbox): the client in `sub` |
 //! | none | [wicked.haufe.io](wicked): its tokens are opaque |
 //!
+//! Where one API takes tokens of several of them, see [several issuers](several).
+//!
 //! Every profile can be changed: `Profile::keycloak().scope_claims(["/realm_access/roles"])`. For a provider that is not here,
 //! the rest of this page finds out.
 //!
@@ -61,14 +63,28 @@
 //! | `aud`: what stands for us? | our identifier | [`Issuer::audience`]; [`Profile::optional_audience`] with [`Issuer::clients`] if there is none; [`Issuer::clients`] if it is the client |
 //! | `typ`: which? | `at+jwt`, `JWT` or none | [`Issuer::types`] |
 //! | `alg`: which? | all asymmetric ones | nothing to do; [`Issuer::algorithms`] narrows it; [`Keys::hmac`] for HS256 |
-//! | where are the keys? | in the document of discovery, whose `issuer` is identical to `iss` | [`Keys::jwks_url`], [`Keys::jwks`], [`Keys::pem`] |
+//! | where are the keys? | in the document of discovery, whose `issuer` is identical to `iss` | [`Keys::jwks_url`], [`Keys::jwks`], [`Keys::pem`]; `Keys::x5c` if tokens bring certificates |
 //! | where is the client? | `client_id`, else `azp`, else `cid` | [`Profile::client_claims`] |
 //! | where are the scopes? | `scope`, else `scp`; a string or an array | [`Profile::scope_claims`]; a path such as `/realm_access/roles` |
 //! | does it grant any scope that is asked for? | no | [`Profile::untrusted_scopes`], and [`Issuer::grant`] |
 //! | are ID tokens signed with the same key? | they differ in `aud` | narrow [`Issuer::types`], or ask for a claim that only access tokens have: [`Profile::require`], [`Profile::claim`] |
 //! | does it keep to RFC 9068? | it need not | [`Profile::rfc9068`] then holds it to that |
 //!
-//! One's own profile, for a provider whose tokens say `"use": "access"`, the client in `app`, and roles in `access`:
+//! One's own profile, for a provider whose tokens say `"use": "access"`, the client in `app`, and roles in `access`, such as:
+//!
+//! ```json
+//! { "alg": "ES256", "kid": "2024-05", "typ": "JWT" }
+//! ```
+//! ```json
+//! {
+//!   "iss": "https://id.example.com",
+//!   "aud": "https://orders.example.com",
+//!   "exp": 1800003600,
+//!   "use": "access",
+//!   "app": "robot",
+//!   "access": { "roles": ["reader"] }
+//! }
+//! ```
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -96,7 +112,7 @@
 //!
 //! The same in a settings file:
 //!
-//! ```text
+//! ```toml
 //! resource = "https://orders.example.com"
 //!
 //! [[issuer]]
@@ -104,7 +120,7 @@
 //! types        = ["JWT"]
 //! client_claim = ["app"]
 //! scope_claim  = ["/access/roles"]
-//! required     = ["use"]
+//! claims       = { use = "access" }
 //! ```
 //!
 //! # Not supported yet
@@ -167,3 +183,5 @@ pub mod wicked;
 pub mod tarkov_database;
 pub mod oro;
 pub mod aidbox;
+
+pub mod several;

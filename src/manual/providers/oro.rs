@@ -27,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! ```text
+//! ```toml
 //! resource = "https://orders.example.com"
 //!
 //! [[issuer]]
@@ -67,6 +67,26 @@
 //!
 //! let back_office = Rule::issuers(["oro"]).and(Rule::clients(["robot", "printer"]));
 //! # let _ = back_office;
+//! ```
+//!
+//! ```toml
+//! resource = "https://orders.example.com"
+//!
+//! [[issuer]]
+//! name     = "oro"
+//! pem_file = "oauth_public.key"
+//! profile  = "oro"
+//! clients  = ["robot", "printer", "shop"]
+//!
+//! [[route]]
+//! path    = "/orders"
+//! issuers = ["oro"]
+//! clients = ["robot", "printer"]
+//!
+//! [[route]]
+//! path    = "/cart"
+//! issuers = ["oro"]
+//! clients = ["shop"]
 //! ```
 //!
 //! - Oro 4.1 has `jti` in the header too, and dates without fractions.

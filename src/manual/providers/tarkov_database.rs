@@ -4,28 +4,33 @@
 //! `x5c`, which leads up to a root that is known in advance.
 //!
 //! ```
-//! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! use tower_bearer::{Algorithm, Issuer, Keys, Profile};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tower_bearer::{Algorithm, Issuer, Keys, Profile, ResourceServer};
 //!
-//! # let public_key = "";
+//! # use tower_bearer::{TokenError, all_of, testing::systems::TarkovDatabase};
+//! # const CLIENT: &str = "0b5e3a1c-6f2d-4a7e-9c1b-8d7f6e5a4b3c";
+//! # let tarkov = TarkovDatabase::new(["rest-api"]).client(CLIENT, "its secret", ["read:all"]).serve().await?;
+//! # let root = tarkov.root_pem();
 //! let issuer = Issuer::unnamed("tarkov")
-//!     .keys(Keys::pem(public_key))   // of the present certificate, until that is replaced
+//!     .keys(Keys::x5c(root))   // the root's certificate; needs the feature x5c
 //!     .algorithms([Algorithm::Ed25519])
 //!     .audience("rest-api")
 //!     .profile(Profile::tarkov_database());
-//! # use tower_bearer::{ResourceServer, any_of, testing::Idp};
-//! # let idp = Idp::with_algorithms("-", [Algorithm::Ed25519]);
-//! # let issuer = issuer.keys(Keys::jwks(idp.jwks()));
-//! # let api = ResourceServer::builder("https://orders.example.com").issuer(issuer).build().unwrap();
-//! # let token = idp.token("rest-api").header("typ", "access").header("x5c", vec!["not read"]).without_header("kid");
-//! # let token = token.without_claim("iss").without_claim("client_id").claim("scope", vec!["read:all"]);
-//! # let token = api.verify(&token.sign()).await.unwrap();
-//! # assert_eq!(token.client_id(), Some("client"));
-//! # assert!(token.require(&any_of(["read:item", "read:all"])).is_ok());
-//! # }
+//! let api = ResourceServer::builder("https://orders.example.com")
+//!     .issuer(issuer)
+//!     .implies("read:all", ["read:item"])
+//!     .build()?;
+//! # let token = api.verify(&tarkov.token(CLIENT).sign()).await?;
+//! # assert_eq!(token.client_id(), Some(tarkov.record(CLIENT)));
+//! # assert!(token.require(&all_of(["read:item"])).is_ok());
+//! # tarkov.rotate_key(); // the next leaf under the same root
+//! # assert!(api.verify(&tarkov.token(CLIENT).sign()).await.is_ok());
+//! # let strange = api.verify(&tarkov.token_under_a_strange_root(CLIENT).sign()).await.unwrap_err();
+//! # assert_eq!(strange.token_error(), Some(TokenError::Certificate));
+//! # Ok(()) }
 //! ```
 //!
-//! ```text
+//! ```toml
 //! resource = "https://orders.example.com"
 //!
 //! [[issuer]]
@@ -61,7 +66,7 @@
 //! - Its own API takes `read:all` where it asks for `read:item`. [`ResourceServerBuilder::implies`] says that once for all
 //!   routes; `any_of(["read:item", "read:all"])` says it for one.
 //! - `x5t#S256` is not what RFC 7515 says. It is not looked at.
-//! - A token lives for half an hour.
+//! - A token lives for half an hour. The next leaf needs nothing from us, as long as it leads to the same root.
 //!
 //! [`Profile::tarkov_database`]: crate::Profile::tarkov_database
 //! [`ResourceServerBuilder::implies`]: crate::ResourceServerBuilder::implies

@@ -40,11 +40,23 @@ pub(super) enum ByDefault {
 
 /// The n-th sample on a page: a block of JSON with the header, and one with the claims.
 pub(super) fn sample(page: &str, n: usize) -> (Value, Value) {
+    let mut blocks = blocks(page, "json").into_iter().skip(2 * n);
+    let mut block = || serde_json::from_str(&blocks.next().expect("a sample")).unwrap();
+    (block(), block())
+}
+
+/// The settings files on a page.
+pub(crate) fn settings_of(page: &str) -> Vec<String> {
+    blocks(page, "toml")
+}
+
+/// The blocks of a language on a page.
+fn blocks(page: &str, language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(folder().join(page).with_extension("rs")).unwrap();
     let text: String = text.lines().map(|line| line.trim_start_matches("//!").to_owned() + "\n").collect();
-    let mut blocks = text.split("```json").skip(1 + 2 * n).map(|rest| rest.split("```").next().unwrap());
-    let mut block = || serde_json::from_str(blocks.next().expect("a sample")).unwrap();
-    (block(), block())
+    let fence = format!("```{language}\n");
+    let blocks = text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.map(str::to_owned).collect()
 }
 
 pub(super) fn folder() -> &'static Path {
