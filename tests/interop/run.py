@@ -527,11 +527,19 @@ def oidc_provider(run):
             other = peer.token("post-client", "read", resource="urn:api:ids")
             run.checks.that(f"{name}: a token for another audience", bad_token(api.get("/read", other)))
         # The shape of IdentityServer's tokens: the scopes in an array, and no sub.
-        with run.api(name, peer, audience=["urn:api:ids"]) as api:
+        with run.api(name, peer, audience=["urn:api:ids"], profile="clickview") as api:
             for scope in ("read", "read admin"):
                 token = peer.token("post-client", scope, resource="urn:api:ids")
                 found = identity(api.get("/read", token), token, peer.url, "urn:api:ids", subject=False)
                 run.checks.that(f"{name} IdentityServer: {scope!r} on /read", found)
+            token = peer.token("post-client", "read", resource="urn:api:ids")
+            scopeless = refused(api.get("/admin", token), 403, "insufficient_scope", ["admin"])
+            run.checks.that(f"{name} IdentityServer: read on /admin", scopeless)
+            for segment, changed in token.changed():
+                answer = api.get("/read", changed)
+                run.checks.that(f"{name} IdentityServer: one byte of the {segment} changed", bad_token(answer))
+            other = peer.token("post-client", "read", resource="urn:api:rs256")
+            run.checks.that(f"{name} IdentityServer: a token for another audience", bad_token(api.get("/read", other)))
         expiry(run, f"{name} expiry", peer, kinds, **issuer)
         rotation(run, f"{name} rotation", peer, kinds, fetches, **issuer)
         retirement(run, f"{name} retirement", peer, kinds, **issuer)
@@ -668,6 +676,8 @@ def authlib(run):
         name = "authlib" if kid == "1" else "authlib without kid"
         env = {"KID": kid, "AUD": RESOURCE, "AUTHLIB_INSECURE_TRANSPORT": "1"}
         kinds = {"RS256": {}}
+        # Without key ids it stands for Aidbox, whose client is in `sub` too; but its type is that of RFC 9068.
+        issuer = {} if kid == "1" else {"profile": "aidbox", "types": ["at+jwt"]}
         with run.peer(name, [python, "authlib_as.py"], folder, **env) as peer:
             # It has RFC 8414's location only; a good answer of ours shows that we look there.
             found = request("GET", peer.url + "/.well-known/openid-configuration")
@@ -676,21 +686,21 @@ def authlib(run):
             run.checks.same(f"{name}: the header has a kid", "kid" in token.header, kid == "1")
 
             # No audience in the settings: our own identifier is the default.
-            with run.api(name, peer) as api:
+            with run.api(name, peer, **issuer) as api:
                 core(run, name, api, peer, RESOURCE)
                 bare = peer.token("post-client", "")
                 open_to_all = identity(api.get("/open", bare), bare, peer.url, RESOURCE)
                 run.checks.that(f"{name}: an empty scope on /open", open_to_all)
                 missing = refused(api.get("/read", bare), 403, "insufficient_scope", ["read"])
                 run.checks.that(f"{name}: an empty scope on /read", missing)
-            with run.api(name, peer, audience=["https://other.example.com"]) as api:
+            with run.api(name, peer, audience=["https://other.example.com"], **issuer) as api:
                 run.checks.that(f"{name}: a token for another audience", bad_token(api.get("/read", token)))
-            expiry(run, f"{name} expiry", peer, kinds)
-            rotation(run, f"{name} rotation", peer, kinds)
+            expiry(run, f"{name} expiry", peer, kinds, **issuer)
+            rotation(run, f"{name} rotation", peer, kinds, **issuer)
             # Again, now that two keys are published: both kinds of token next to each other.
-            with run.api(name, peer) as api:
+            with run.api(name, peer, **issuer) as api:
                 core(run, f"{name} after the rotation", api, peer, RESOURCE)
-            retirement(run, f"{name} retirement", peer, kinds)
+            retirement(run, f"{name} retirement", peer, kinds, **issuer)
 
 
 # --- Installing and building -----------------------------------------------------------------------------------------
