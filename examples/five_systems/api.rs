@@ -29,13 +29,13 @@ pub(super) fn issuers(systems: &Systems) -> [Issuer; 4] {
             .clients(["robot", "manager", "shop"])
             .grant("robot", ["orders"])
             .grant("manager", ["orders", "reports"])
-            .grant("shop", ["cart"])
+            .grant("shop", ["cart", "orders"])
             .profile(Profile::oro()),
         Issuer::new(systems.aidbox.issuer())
             .name("aidbox")
             .algorithms([Algorithm::RS256])
             .clients(["nurse", "visitor"])
-            .grant("nurse", ["patients"])
+            .grant("nurse", ["patients", "reports"])
             .profile(Profile::aidbox())
             .dangerous_allow_http(),
     ]

@@ -41,8 +41,10 @@ pub(super) enum But {
     Instead(fn(&Systems) -> String),
     /// A token that was asked for in another way is sent instead.
     Asked(Ask),
-    /// The system has another key, and a token signed with it was accepted at once.
+    /// The system has another key from now on, and signs with it what is sent instead.
     Rotated,
+    /// The same, and once that was accepted the token is sent whose key is gone.
+    Withdrawn,
 }
 
 #[derive(Clone, Copy)]
@@ -142,7 +144,8 @@ fn clickview() -> Vec<Case> {
         ),
         harmed("... with a made-up key id", |token| token.header("kid", "made-up"), TokenError::UnknownKey),
         row("... on a route of another issuer", But::To("/orders"), Forbidden),
-        row("... after its key was withdrawn", But::Rotated, Refused(TokenError::UnknownKey)),
+        row("the first by a new key", But::Rotated, Accepted),
+        row("... after its key was withdrawn", But::Withdrawn, Refused(TokenError::UnknownKey)),
     ]);
     vec![
         case(ask(scope), rows),
@@ -205,7 +208,9 @@ fn tarkov() -> Vec<Case> {
         row("... where its issuer is let in", But::To("/narrowed/tarkov"), Accepted),
         row("... where only Oro is", But::To("/narrowed/oro"), Refused(TokenError::Algorithm)),
         row("... where every issuer has a name", But::To("/named"), Refused(TokenError::Issuer)),
-        row("... beside one of the next leaf", But::Rotated, Accepted),
+        harmed("... of Oro's type", |token| token.header("typ", "JWT"), TokenError::Type),
+        row("the first by the next leaf", But::Rotated, Accepted),
+        row("... after that", But::Withdrawn, Accepted),
     ]);
     vec![
         case(READER, "/items", "read:item", rows),
@@ -219,6 +224,16 @@ fn leaf(systems: &Systems, leaf: Leaf) -> String {
     systems.tarkov.token_with_leaf(READER, leaf).sign()
 }
 
+/// What is good there in all but the key.
+fn of_aidbox(systems: &Systems) -> String {
+    systems.aidbox.token("robot").without_claim("iss").claim("aud", "robot").sign()
+}
+
+fn of_clickview(systems: &Systems) -> String {
+    let token = systems.clickview.token("player").claim("iss", systems.aidbox.issuer());
+    token.header("typ", "JWT").claim("aud", API).claim("sub", "nurse").without_claim("scope").sign()
+}
+
 fn oro() -> Vec<Case> {
     let json = |client, more| Ask::json(Oro, "/oauth2-token", client, more);
     let case = |ask, client, route, scopes, rows| Case { system: Oro, ask, client, route, scopes, rows };
@@ -230,6 +245,8 @@ fn oro() -> Vec<Case> {
             Refused(TokenError::Audience),
         ),
         instead("a refresh token", |_| format!("def50200{}", "9a".repeat(300)), TokenError::Structure),
+        harmed("... of Tarkov's type", |token| token.header("typ", "access"), TokenError::Type),
+        instead("a token by the key of Aidbox", of_aidbox, TokenError::Signature),
         row("... on a route for a scope it gave itself", But::To("/reports"), Forbidden),
         row("... on a storefront route", But::To("/cart"), Forbidden),
         row("... on a route of another issuer", But::To("/embeds"), Forbidden),
@@ -245,7 +262,7 @@ fn oro() -> Vec<Case> {
             json("shop", json!({})),
             "shop",
             "/cart",
-            "cart",
+            "cart orders",
             vec![asked(), row("... on a back-office route", But::To("/orders"), Forbidden)],
         ),
         case(Ask::form(Oro, "/oauth2-token", "robot", ""), "robot", "/orders", "orders", vec![asked()]),
@@ -296,12 +313,14 @@ fn aidbox() -> Vec<Case> {
             TokenError::Time,
         ),
         harmed("... without a client", |token| token.without_claim("sub"), TokenError::MissingClaim),
-        row("... on a route of another issuer", But::To("/items"), Forbidden),
-        row("... after its key was replaced, without key ids", But::Rotated, Refused(TokenError::Signature)),
+        row("... on a route for the same scope of Oro", But::To("/reports"), Forbidden),
+        instead("a token by the key of ClickView", of_clickview, TokenError::Signature),
+        row("the first by a new key, without key ids", But::Rotated, Accepted),
+        row("... after that", But::Withdrawn, Refused(TokenError::Signature)),
     ]);
     let granted = "&audience=https%3A%2F%2Fapi.example.com&scope=system%2F*.read";
     vec![
-        case(json("nurse", for_us()), "nurse", "/patients", "patients", rows),
+        case(json("nurse", for_us()), "nurse", "/patients", "patients reports", rows),
         case(
             json("visitor", for_us()),
             "visitor",
@@ -313,14 +332,14 @@ fn aidbox() -> Vec<Case> {
             Ask::basic(Aidbox, "/auth/token", "nurse", granted),
             "nurse",
             "/patients",
-            "patients",
+            "patients reports",
             vec![asked()],
         ),
         case(
             Ask::basic(Aidbox, "/oauth2/token", "nurse", granted),
             "nurse",
             "/patients",
-            "patients",
+            "patients reports",
             vec![asked()],
         ),
     ]

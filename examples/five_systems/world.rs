@@ -70,9 +70,9 @@ impl World {
             }
             But::Instead(other) => self.get(case.route, &other(&self.systems)).await?,
             But::Asked(ask) => self.get(case.route, &self.systems.token(ask).await?).await?,
-            But::Rotated => {
-                self.systems.rotate(case.system);
-                let new = self.get(case.route, &self.systems.token(&case.ask).await?).await?;
+            But::Rotated => self.rotated(case).await?,
+            But::Withdrawn => {
+                let new = self.rotated(case).await?;
                 if new == accepted { self.get(case.route, &token).await? } else { new }
             }
         };
@@ -82,6 +82,12 @@ impl World {
             Expected::Forbidden => refusal(403, "insufficient_scope"),
         };
         Ok(Outcome { expected, got })
+    }
+
+    /// What the API says to the first token by a new key.
+    async fn rotated(&self, case: &Case) -> Result<String, Error> {
+        self.systems.rotate(case.system);
+        self.get(case.route, &self.systems.token(&case.ask).await?).await
     }
 
     /// What the API says to the client of a case.

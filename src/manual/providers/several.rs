@@ -33,7 +33,7 @@
 //! [issuer.grants]
 //! robot   = ["orders"]
 //! manager = ["orders", "reports"]
-//! shop    = ["cart"]
+//! shop    = ["cart", "orders"]
 //!
 //! [[issuer]]
 //! iss        = "https://shop.aidbox.app"
@@ -43,7 +43,7 @@
 //! clients    = ["nurse", "visitor"]
 //!
 //! [issuer.grants]
-//! nurse = ["patients"]
+//! nurse = ["patients", "reports"]
 //!
 //! [[route]]
 //! path = "/who"
@@ -90,8 +90,8 @@
 //!
 //! # What to watch for
 //!
-//! - **Name the issuers of a route.** A scope says something only together with who granted it, and so does the id of a client:
-//!   another issuer may have a `robot` of its own. Without `issuers`, a route takes everybody's.
+//! - **Name the issuers of a route.** A scope says something only together with who granted it: above, clients of two issuers
+//!   may have `reports`. So does the id of a client: another issuer may have a `robot` of its own.
 //! - A token with `iss` is a matter of that issuer alone. One without is tried with each issuer that has none, here two. What
 //!   keeps them apart is their keys; `typ` and `alg` do before that.
 //! - A token of a good issuer on a route of another is 403: it is valid, and not enough. A layer that is narrowed in code,

@@ -36,10 +36,7 @@ async fn serve(aidbox: Aidbox) -> Served<Aidbox> {
 
 /// As the manual has it (`manual::providers`).
 fn issuer(base_url: &str) -> Issuer {
-    Issuer::new(base_url)
-        .audience(API)
-        .algorithms([Algorithm::RS256])
-        .profile(Profile::default().types(["JWT"]).client_claims(["sub"]))
+    Issuer::new(base_url).audience(API).algorithms([Algorithm::RS256]).profile(Profile::aidbox())
 }
 
 async fn jwt(aidbox: &Served<Aidbox>, more: &str) -> Value {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tower_bearer::testing::ManualClock;
 use tower_bearer::testing::systems::{ClickView, Served};
-use tower_bearer::{Issuer, Keys, TokenError};
+use tower_bearer::{Issuer, Keys, Profile, TokenError};
 
 use super::{
     FORM, JSON, accepts, access_token, basic, decode, fetch, is_upper_hex, members, parsed, post, refuses,
@@ -30,7 +30,7 @@ async fn clickview(clock: &ManualClock) -> Served<ClickView> {
 
 /// As the manual has it (`manual::providers`).
 fn issuer(iss: &str, audience: &str) -> Issuer {
-    Issuer::new(iss).audience(audience).types(["at+jwt"])
+    Issuer::new(iss).audience(audience).profile(Profile::clickview())
 }
 
 #[tokio::test]

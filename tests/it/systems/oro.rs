@@ -29,11 +29,13 @@ async fn oro(clock: &ManualClock) -> Served<OroCommerce> {
         .unwrap()
 }
 
-/// As the manual has it (`manual::providers`), with the clients of one side.
+/// As the manual has it (`manual::providers`), for the clients of one side.
 fn issuer(pem: &str, clients: &[&str]) -> Issuer {
-    let issuer =
-        Issuer::unnamed("oro").keys(Keys::pem(pem)).algorithms([Algorithm::RS256]).profile(Profile::oro());
-    issuer.clients(clients.iter().copied())
+    Issuer::unnamed("oro")
+        .keys(Keys::pem(pem))
+        .algorithms([Algorithm::RS256])
+        .clients(clients.iter().copied())
+        .profile(Profile::oro())
 }
 
 #[tokio::test]

@@ -43,13 +43,13 @@ async fn tarkov(clock: &ManualClock) -> Served<TarkovDatabase> {
         .unwrap()
 }
 
-/// As the manual has it (`manual::providers`), with the leaf's key.
+/// As the manual has it (`manual::providers`), but with the leaf's key; the module `matrix` has the chain.
 fn issuer(pem: &str) -> Issuer {
     Issuer::unnamed("tarkov")
         .keys(Keys::pem(pem))
         .audience(API)
         .algorithms([Algorithm::Ed25519])
-        .profile(Profile::default().types(["access"]).client_claims(["sub"]))
+        .profile(Profile::tarkov_database())
 }
 
 #[tokio::test]
