@@ -34,12 +34,6 @@ impl Standing {
         self.valid.as_ref().is_none_or(|valid| valid.contains(&now))
     }
 
-    /// When it ends by itself.
-    #[cfg(feature = "x5c")]
-    pub(crate) fn ends(&self) -> Option<Timestamp> {
-        self.valid.as_ref().map(|valid| valid.end)
-    }
-
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Acquire)
     }

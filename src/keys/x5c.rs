@@ -2,17 +2,19 @@
 
 mod chain;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls_pki_types::CertificateDer;
 
 use self::chain::Roots;
 use super::MAX_KNOWN_CHAINS;
 use crate::error::ConfigError;
 use crate::jose::{AlgorithmSet, Compact, HeaderAlgorithm, Key, Standing, TokenError, sha256};
+use crate::sync::AtomicBool;
 use crate::time::Timestamp;
 
 /// The roots of one issuer, and the keys that were found good under them.
@@ -27,13 +29,24 @@ pub(crate) struct CertifiedKeys {
 /// The digest of a whole chain: a key is as good as the chain that it came with, and as long.
 type Digest = [u8; 32];
 
-/// `keys` has at most [`MAX_KNOWN_CHAINS`] entries, each of a chain that was valid and a token that its key has signed: who
-/// can have none signed can neither fill it nor push anybody out.
+/// Of at most [`MAX_KNOWN_CHAINS`] chains, each valid and with a token that its key has signed: who can have none signed can
+/// neither fill it nor push anybody out. `order` has each digest of `chains` once.
 #[derive(Debug, Default)]
 struct Known {
-    keys: HashMap<Digest, Arc<Key>>,
-    /// The thumbprints of keys that must not be used, whatever certifies them.
-    blocked: Vec<String>,
+    chains: HashMap<Digest, Arc<Chain>>,
+    order: VecDeque<Digest>,
+    /// The thumbprints of keys and certificates that must not be used, whatever certifies them.
+    blocked: HashSet<String>,
+}
+
+/// What a chain that was valid has brought.
+#[derive(Debug)]
+struct Chain {
+    key: Key,
+    /// What `x5t#S256` of the signer's certificate should be (RFC 7515 §4.1.8).
+    certificate: String,
+    /// It has served again since it was last considered for eviction.
+    used: AtomicBool,
 }
 
 impl CertifiedKeys {
@@ -44,7 +57,7 @@ impl CertifiedKeys {
         now: Timestamp,
     ) -> Result<Self, ConfigError> {
         let roots = Roots::from_pem(pem)?;
-        if !roots.any_valid(now) {
+        if roots.valid(now) == 0 {
             // Not an error: which of two clocks is wrong is not known at the start.
             tracing::warn!(
                 target: "tower_bearer::config",
@@ -58,50 +71,43 @@ impl CertifiedKeys {
     pub(crate) fn verify(&self, token: &Compact<'_>, now: Timestamp) -> Result<Arc<Standing>, TokenError> {
         let chain = token.chain().ok_or(TokenError::Certificate)?;
         let digest = digest(&chain);
-        if let Some(key) = self.known(&digest).filter(|key| key.standing().is_valid(now)) {
-            check_signature(&key, token)?;
-            return Ok(key.standing().clone());
+        if let Some(chain) = self.known(&digest).filter(|chain| chain.is_valid(now)) {
+            check_signature(&chain.key, token)?;
+            chain.used.store(true, Ordering::Relaxed);
+            return Ok(chain.key.standing().clone());
         }
-        let key = Arc::new(self.certified(&chain, now)?);
-        check_signature(&key, token)?;
-        self.remember(digest, key, now)
+        let chain = self.certified(&chain, now)?;
+        check_signature(&chain.key, token)?;
+        self.remember(digest, Arc::new(chain), now)
     }
 
-    /// Blocks the key of this thumbprint, now and in chains to come.
+    /// Blocks the key of this thumbprint, or in the certificate of this one, now and in chains to come.
     pub(crate) fn block(&self, name: &str) -> bool {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if !known.blocked.iter().any(|blocked| blocked == name) {
-            known.blocked.push(name.to_owned());
-        }
-        let mut found = false;
-        for key in known.keys.values().filter(|key| key.is_called(name)) {
-            key.block();
-            found = true;
-        }
-        found
+        self.known.write().unwrap_or_else(PoisonError::into_inner).block(name)
     }
 
-    /// How many are trusted.
-    pub(crate) fn roots(&self) -> usize {
-        self.roots.len()
+    /// How many of those that are trusted are valid now.
+    pub(crate) fn roots(&self, now: Timestamp) -> usize {
+        self.roots.valid(now)
     }
 
     pub(super) fn shares_a_root_with(&self, other: &Self) -> bool {
         self.roots.share_one_with(&other.roots)
     }
 
-    fn known(&self, digest: &Digest) -> Option<Arc<Key>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).keys.get(digest).cloned()
+    fn known(&self, digest: &Digest) -> Option<Arc<Chain>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).chains.get(digest).cloned()
     }
 
-    fn certified(&self, chain: &[String], now: Timestamp) -> Result<Key, TokenError> {
+    fn certified(&self, chain: &[String], now: Timestamp) -> Result<Chain, TokenError> {
         // RFC 7515 §4.1.6: base64 with padding, unlike everything else in a token.
         let certificates: Result<Vec<_>, _> =
             chain.iter().map(|text| STANDARD.decode(text).map(CertificateDer::from)).collect();
-        let key = certificates
-            .map_err(|_| "not base64")
-            .and_then(|certificates| self.roots.certify(&certificates, self.algorithms, now));
-        key.map_err(|reason| {
+        let chain = certificates.map_err(|_| "not base64").and_then(|certificates| {
+            let key = self.roots.certify(&certificates, self.algorithms, now)?;
+            Ok(Chain::new(key, certificates.first().map_or(&[], AsRef::as_ref)))
+        });
+        chain.map_err(|reason| {
             tracing::debug!(
                 target: "tower_bearer::keys",
                 issuer = &*self.label, reason, "did not accept a certificate chain"
@@ -111,36 +117,88 @@ impl CertifiedKeys {
     }
 
     /// The lock is held over the look at the blocked names, so that no key that is blocked meanwhile slips through.
-    fn remember(&self, digest: Digest, key: Arc<Key>, now: Timestamp) -> Result<Arc<Standing>, TokenError> {
+    fn remember(
+        &self,
+        digest: Digest,
+        chain: Arc<Chain>,
+        now: Timestamp,
+    ) -> Result<Arc<Standing>, TokenError> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.blocked.iter().any(|name| key.is_called(name)) {
+        if known.blocked.iter().any(|name| chain.is_called(name)) {
+            // If only its certificate was blocked so far, other certificates of this key are not known for it.
+            known.block(&chain.key.thumbprint());
             return Err(TokenError::UnknownKey);
         }
-        Ok(known.insert(digest, key, now).standing().clone())
+        Ok(known.insert(digest, chain, now).key.standing().clone())
     }
 }
 
 impl Known {
-    /// Makes room, and takes it in. If another request was faster, its key stays: verdicts rest on it.
-    ///
-    /// What goes can no longer be blocked, so it vouches for nothing any more.
-    fn insert(&mut self, digest: Digest, key: Arc<Key>, now: Timestamp) -> &Key {
-        self.keys.retain(|_, key| {
-            let stays = key.standing().is_valid(now);
-            if !stays {
-                key.standing().withdraw();
-            }
-            stays
-        });
-        while self.keys.len() >= MAX_KNOWN_CHAINS && !self.keys.contains_key(&digest) {
-            // The one that ends first: a signer that has a newer certificate does not come back to it.
-            let first = self.keys.iter().min_by_key(|(_, key)| key.standing().ends());
-            let Some(first) = first.map(|(digest, _)| *digest) else { break };
-            if let Some(key) = self.keys.remove(&first) {
-                key.standing().withdraw();
-            }
+    /// A certificate stands for its key, which others may certify too.
+    fn block(&mut self, name: &str) -> bool {
+        let called = self.chains.values().filter(|chain| chain.is_called(name));
+        let mut names: HashSet<_> = called.map(|chain| chain.key.thumbprint()).collect();
+        let found = !names.is_empty();
+        names.insert(name.to_owned());
+        for chain in self.chains.values().filter(|chain| names.iter().any(|name| chain.is_called(name))) {
+            chain.key.block();
         }
-        self.keys.entry(digest).or_insert(key)
+        self.blocked.extend(names);
+        found
+    }
+
+    /// Makes room, and takes it in. If another request was faster, its key stays: verdicts rest on it.
+    fn insert(&mut self, digest: Digest, chain: Arc<Chain>, now: Timestamp) -> &Chain {
+        let over: Vec<_> =
+            self.chains.iter().filter(|(_, chain)| !chain.is_valid(now)).map(|(digest, _)| *digest).collect();
+        for digest in over {
+            self.remove(&digest);
+        }
+        if !self.chains.contains_key(&digest) {
+            while self.order.len() >= MAX_KNOWN_CHAINS {
+                self.evict();
+            }
+            self.order.push_back(digest);
+        }
+        self.chains.entry(digest).or_insert(chain)
+    }
+
+    /// The oldest goes, but one that was used since it was last here gets another turn: chains that come once do not push
+    /// out those that come all the time.
+    fn evict(&mut self) {
+        for _ in 0..self.order.len() {
+            let oldest = self.order.front().and_then(|digest| self.chains.get(digest));
+            if !oldest.is_some_and(|chain| chain.used.swap(false, Ordering::Relaxed)) {
+                break;
+            }
+            self.order.rotate_left(1);
+        }
+        if let Some(oldest) = self.order.front().copied() {
+            self.remove(&oldest);
+        }
+    }
+
+    /// What goes can no longer be blocked, so it vouches for nothing any more.
+    fn remove(&mut self, digest: &Digest) {
+        self.order.retain(|other| other != digest);
+        if let Some(chain) = self.chains.remove(digest) {
+            chain.key.standing().withdraw();
+        }
+    }
+}
+
+impl Chain {
+    fn new(key: Key, certificate: &[u8]) -> Self {
+        let certificate = URL_SAFE_NO_PAD.encode(sha256(certificate));
+        Self { key, certificate, used: AtomicBool::new(false) }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.certificate == name || self.key.is_called(name)
+    }
+
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.key.standing().is_valid(now)
     }
 }
 

@@ -40,12 +40,14 @@ pub struct IssuerHealth {
 
 impl Health {
     pub(super) fn of(server: &ResourceServer) -> Self {
+        #[cfg(feature = "x5c")]
+        let now = server.0.identity.clock.now().into();
         let issuers = server.0.issuers.iter().map(|issuer| {
             let name = issuer.identity.name.clone();
             match &issuer.keys {
                 KeySource::Fixed(keys) => IssuerHealth::fixed(name, keys.usable(), keys.left_out()),
                 #[cfg(feature = "x5c")]
-                KeySource::Certified(keys) => IssuerHealth::fixed(name, keys.roots(), Vec::new()),
+                KeySource::Certified(keys) => IssuerHealth::fixed(name, keys.roots(now), Vec::new()),
                 KeySource::Remote(keys) => IssuerHealth::reported(name, keys.report()),
             }
         });
@@ -105,7 +107,7 @@ impl IssuerHealth {
     }
 
     /// How many keys are in use; 0 if they may not be used any more, or are all blocked. Where keys come with the tokens
-    /// ([`Keys::x5c`](crate::manual::providers)), how many roots are trusted.
+    /// ([`Keys::x5c`](crate::manual::providers)), how many roots are valid now.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.keys

@@ -1,25 +1,25 @@
 //! [`Roots`]: who may certify keys, and whether a chain leads to one of them.
 //!
-//! webpki finds and validates the path. It looks neither at `keyUsage` nor at anything of a root but its name and its key,
-//! and does not say how long a path is valid; that is read with x509-cert.
+//! Names alone say what path there is, and webpki validates it. It looks neither at `keyUsage` nor at anything of a root but
+//! its name and its key, and does not say how long a path is valid; that is read with x509-cert.
 
 use std::ops::Range;
+use std::slice;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
-    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, VerifiedPath,
-    anchor_from_trusted_cert,
+    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, anchor_from_trusted_cert,
 };
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::der::oid::ObjectIdentifier;
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 
 use super::super::wrong;
 use crate::error::ConfigError;
-use crate::jose::{Algorithm, AlgorithmSet, Key, SIGNATURES, Standing};
+use crate::jose::{AlgorithmSet, Key, RootKey, Standing};
 use crate::time::Timestamp;
 
 /// Why a chain or a root is not accepted.
@@ -27,15 +27,14 @@ type Reason = &'static str;
 
 /// Certificates that are trusted because the operator says so.
 #[derive(Debug)]
-pub(super) struct Roots {
-    roots: Vec<Root>,
-    /// Of each, what webpki needs.
-    anchors: Vec<TrustAnchor<'static>>,
-}
+pub(super) struct Roots(Vec<Root>);
 
 #[derive(Debug)]
 struct Root {
     der: CertificateDer<'static>,
+    /// What webpki needs.
+    anchor: TrustAnchor<'static>,
+    key: RootKey,
     valid: Range<Timestamp>,
     /// So many authorities may stand between it and a signer.
     max_authorities: Option<u8>,
@@ -47,42 +46,42 @@ impl Roots {
         if text.contains("PRIVATE KEY-----") {
             return Err(wrong("a private key; write the root certificate alone, and keep its key elsewhere"));
         }
-        let (mut roots, mut anchors) = (Vec::new(), Vec::new());
+        let mut roots = Vec::new();
         for block in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
             let (SectionKind::Certificate, der) = block.map_err(|_| not_certificates())? else {
                 return Err(not_certificates());
             };
-            let (root, anchor) = Root::read(der).map_err(|reason| {
+            let root = Root::read(der).map_err(|reason| {
                 let place = roots.len();
                 wrong(format!("certificate {place} cannot be a root: {reason}; write that of an authority"))
             })?;
             roots.push(root);
-            anchors.push(anchor);
         }
         // The reader passes over blocks whose names it does not know.
         if roots.is_empty() || roots.len() != text.matches("-----BEGIN ").count() {
             return Err(not_certificates());
         }
-        Ok(Self { roots, anchors })
+        Ok(Self(roots))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.roots.len()
+    pub(super) fn valid(&self, now: Timestamp) -> usize {
+        self.0.iter().filter(|root| root.valid.contains(&now)).count()
     }
 
-    pub(super) fn any_valid(&self, now: Timestamp) -> bool {
-        self.roots.iter().any(|root| root.valid.contains(&now))
-    }
-
-    /// Whether a chain could lead to one of both. The name and the key make a root, and its certificate may be renewed.
+    /// Whether a chain could lead to one of both: to the same one, or to one that the other has certified.
     pub(super) fn share_one_with(&self, other: &Self) -> bool {
-        let same = |ours: &TrustAnchor<'_>, theirs: &TrustAnchor<'_>| {
-            ours.subject_public_key_info == theirs.subject_public_key_info
-        };
-        self.anchors.iter().any(|ours| other.anchors.iter().any(|theirs| same(ours, theirs)))
+        self.0.iter().any(|ours| {
+            let leads_to_both = |theirs: &Root| {
+                ours.has_the_key_of(theirs) || ours.has_certified(theirs) || theirs.has_certified(ours)
+            };
+            other.0.iter().any(leads_to_both)
+        })
     }
 
     /// The key of the first certificate, if the others lead from it to a root.
+    ///
+    /// # Security
+    /// Each root of the fitting name costs at most one signature for each certificate, and other chains cost none.
     pub(super) fn certify(
         &self,
         chain: &[CertificateDer<'_>],
@@ -91,52 +90,33 @@ impl Roots {
     ) -> Result<Key, Reason> {
         let (leaf, authorities) = chain.split_first().ok_or("there is none")?;
         // Some issuers write the root too. It proves nothing.
-        let authorities = match authorities.split_last() {
-            Some((last, rest)) if self.roots.iter().any(|root| root.der == *last) => rest,
-            _ => authorities,
+        let (authorities, written) = match authorities.split_last() {
+            Some((last, rest)) => match self.0.iter().find(|root| root.der == *last) {
+                Some(root) => (rest, Some(root)),
+                None => (authorities, None),
+            },
+            None => (authorities, None),
         };
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| reason(&error))?;
-        let check = |path: &VerifiedPath<'_>| {
-            let fits = self.root_of(path).is_some_and(|root| root.allows(authorities.len(), now));
-            let presented =
-                path.intermediate_certificates().map(webpki::Cert::der).eq(authorities.iter().cloned());
-            if fits && presented { Ok(()) } else { Err(webpki::Error::UnknownIssuer) }
-        };
-        let path = end_entity.verify_for_usage(
-            SIGNATURES,
-            &self.anchors,
-            authorities,
-            seconds(now),
-            TokenSigning,
-            None,
-            Some(&check),
-        );
-        let path = path.map_err(|error| reason(&error))?;
-        let mut valid = self.root_of(&path).ok_or("there is no root")?.valid.clone();
-        for authority in authorities {
-            let authority = read(authority)?;
-            if key_usage(&authority)?.is_some_and(|usage| !usage.key_cert_sign()) {
-                return Err("an authority may not sign certificates");
+        let name = last_issuer(&end_entity, authorities)?;
+        let mut fault = NO_ROOT;
+        for root in &self.0 {
+            let is_its = root.anchor.subject.as_ref() == name
+                && written.is_none_or(|written| written.has_the_key_of(root));
+            if !is_its || !root.allows(authorities.len(), now) {
+                continue;
             }
-            valid = both(&valid, &validity(&authority)?);
+            match root.certify(&end_entity, authorities, now) {
+                Ok(()) => return signer(leaf, authorities, &root.valid, allowed),
+                Err(why) => fault = why,
+            }
         }
-        let leaf = read(leaf)?;
-        if !key_usage(&leaf)?.is_some_and(|usage| usage.digital_signature()) {
-            return Err("its keyUsage does not have digitalSignature");
-        }
-        valid = both(&valid, &validity(&leaf)?);
-        let key = leaf.tbs_certificate().subject_public_key_info();
-        Key::from_certificate(key, allowed, Standing::within(valid))
-    }
-
-    fn root_of(&self, path: &VerifiedPath<'_>) -> Option<&Root> {
-        let place = self.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
-        self.roots.get(place)
+        Err(fault)
     }
 }
 
 impl Root {
-    fn read(der: Vec<u8>) -> Result<(Self, TrustAnchor<'static>), Reason> {
+    fn read(der: Vec<u8>) -> Result<Self, Reason> {
         let der = CertificateDer::from(der);
         // Also refuses critical extensions that nobody here would heed.
         EndEntityCert::try_from(&der).map_err(|error| reason(&error))?;
@@ -150,16 +130,90 @@ impl Root {
         if key_usage(&certificate)?.is_some_and(|usage| !usage.key_cert_sign()) {
             return Err("it may not sign certificates");
         }
-        let every = Algorithm::ALL.into_iter().collect();
-        Key::from_certificate(fields.subject_public_key_info(), every, Standing::default())?;
+        let purposes = fields.get_extension::<ExtendedKeyUsage>().map_err(|_| MALFORMED)?;
+        if purposes.is_some_and(|(_, purposes)| !purposes.0.iter().any(|purpose| PURPOSES.contains(purpose)))
+        {
+            return Err(PURPOSE);
+        }
+        let key = RootKey::import(fields.subject_public_key_info())?;
         let anchor = anchor_from_trusted_cert(&der).map_err(|error| reason(&error))?.to_owned();
         let (valid, max_authorities) = (validity(&certificate)?, constraints.path_len_constraint);
-        Ok((Self { der, valid, max_authorities }, anchor))
+        Ok(Self { der, anchor, key, valid, max_authorities })
+    }
+
+    /// The name and the key make a root, and its certificate may be renewed.
+    fn has_the_key_of(&self, other: &Self) -> bool {
+        self.anchor.subject_public_key_info == other.anchor.subject_public_key_info
+    }
+
+    fn has_certified(&self, other: &Self) -> bool {
+        EndEntityCert::try_from(&other.der).is_ok_and(|it| it.issuer() == self.anchor.subject.as_ref())
+            && self.key.has_signed(&other.der)
+    }
+
+    /// webpki would look for a path among all that it is given. The names leave it one: see [`last_issuer`].
+    fn certify(
+        &self,
+        leaf: &EndEntityCert<'_>,
+        authorities: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<(), Reason> {
+        let path = leaf.verify_for_usage(
+            &self.key.signatures(),
+            slice::from_ref(&self.anchor),
+            authorities,
+            seconds(now),
+            TokenSigning,
+            None,
+            None,
+        );
+        path.map(|_| ()).map_err(|error| reason(&error))
     }
 
     fn allows(&self, authorities: usize, now: Timestamp) -> bool {
         self.valid.contains(&now) && self.max_authorities.is_none_or(|max| authorities <= usize::from(max))
     }
+}
+
+/// Whom the last certificate names as its issuer, if each other names the next one, and no name or key of an authority or
+/// of that issuer comes twice. Nothing is proven by this; a chain of other names is none.
+fn last_issuer(leaf: &EndEntityCert<'_>, authorities: &[CertificateDer<'_>]) -> Result<Vec<u8>, Reason> {
+    let (mut issuer, mut names, mut keys) = (leaf.issuer().to_vec(), Vec::new(), Vec::new());
+    for authority in authorities {
+        let authority = EndEntityCert::try_from(authority).map_err(|error| reason(&error))?;
+        let key = authority.subject_public_key_info();
+        if authority.subject() != issuer || names.contains(&issuer) || keys.contains(&key) {
+            return Err(NO_ROOT);
+        }
+        names.push(issuer);
+        keys.push(key);
+        issuer = authority.issuer().to_vec();
+    }
+    if names.contains(&issuer) { Err(NO_ROOT) } else { Ok(issuer) }
+}
+
+/// What webpki leaves: the key of the leaf of a valid path, for as long as all of the path is valid.
+fn signer(
+    leaf: &CertificateDer<'_>,
+    authorities: &[CertificateDer<'_>],
+    root: &Range<Timestamp>,
+    allowed: AlgorithmSet,
+) -> Result<Key, Reason> {
+    let mut valid = root.clone();
+    for authority in authorities {
+        let authority = read(authority)?;
+        if key_usage(&authority)?.is_some_and(|usage| !usage.key_cert_sign()) {
+            return Err("an authority may not sign certificates");
+        }
+        valid = both(&valid, &validity(&authority)?);
+    }
+    let leaf = read(leaf)?;
+    if !key_usage(&leaf)?.is_some_and(|usage| usage.digital_signature()) {
+        return Err("its keyUsage does not have digitalSignature");
+    }
+    valid = both(&valid, &validity(&leaf)?);
+    let key = leaf.tbs_certificate().subject_public_key_info();
+    Key::from_certificate(key, allowed, Standing::within(valid))
 }
 
 /// What a certificate that says its purposes (`extKeyUsage`, RFC 5280 §4.2.1.12) must be for.
@@ -188,6 +242,8 @@ impl ExtendedKeyUsageValidator for TokenSigning {
 }
 
 const MALFORMED: Reason = "a certificate is malformed";
+const NO_ROOT: Reason = "it does not lead to a root";
+const PURPOSE: Reason = "its extKeyUsage is for something else";
 
 fn read(der: &CertificateDer<'_>) -> Result<Certificate, Reason> {
     Certificate::from_der(der).map_err(|_| MALFORMED)
@@ -223,12 +279,12 @@ fn reason(error: &webpki::Error) -> Reason {
     match error {
         E::CertExpired { .. } => "expired",
         E::CertNotValidYet { .. } => "not valid yet",
-        E::UnknownIssuer => "it does not lead to a root",
+        E::UnknownIssuer => NO_ROOT,
         E::InvalidSignatureForPublicKey => "a signature does not hold",
         E::CaUsedAsEndEntity => "the signer's certificate is that of an authority",
         E::EndEntityUsedAsCa => "one that is no authority has signed a certificate",
         E::PathLenConstraintViolated | E::MaximumPathDepthExceeded => "it is longer than an authority allows",
-        E::EmptyEkuExtension => "its extKeyUsage is for something else",
+        E::EmptyEkuExtension => PURPOSE,
         E::UnsupportedCriticalExtension => "it has a critical extension that is not understood",
         E::NameConstraintViolation => "a name is outside of what an authority may certify",
         E::UnsupportedSignatureAlgorithmContext(_)
