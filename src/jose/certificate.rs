@@ -50,6 +50,9 @@ pub(crate) struct RootKey {
 struct Imported {
     bytes: Box<[u8]>,
     key: Key,
+    /// How many signatures were checked for chains up to it.
+    #[cfg(test)]
+    checks: std::sync::atomic::AtomicUsize,
 }
 
 /// One way to sign a certificate below a root.
@@ -64,7 +67,12 @@ struct Signature {
 impl RootKey {
     pub(crate) fn import(info: &SubjectPublicKeyInfoOwned) -> Result<Self, Reason> {
         let key = Key::from_certificate(info, Algorithm::ALL.into_iter().collect(), Standing::default())?;
-        let root = Arc::new(Imported { bytes: whole_bytes(info)?.into(), key });
+        let root = Arc::new(Imported {
+            bytes: whole_bytes(info)?.into(),
+            key,
+            #[cfg(test)]
+            checks: 0.into(),
+        });
         let signatures = SIGNATURES.map(|(by, key, name)| Signature { by, key, name, root: root.clone() });
         Ok(Self { root, signatures: signatures.into() })
     }
@@ -72,6 +80,11 @@ impl RootKey {
     /// How certificates in a chain up to it may be signed.
     pub(crate) fn signatures(&self) -> Vec<&dyn SignatureVerificationAlgorithm> {
         self.signatures.iter().map(|signature| signature as _).collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn checks(&self) -> usize {
+        self.root.checks.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Whether it has signed this certificate.
@@ -89,7 +102,7 @@ impl RootKey {
 impl SignatureVerificationAlgorithm for Signature {
     fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         #[cfg(test)]
-        CHECKS.set(CHECKS.get().saturating_add(1));
+        self.root.checks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let signature = as_in_tokens(self.by, signature).ok_or(InvalidSignature)?;
         let imported = if *self.root.bytes == *key { self.root.key.prepared_for(self.by) } else { None };
         let holds = if let Some(key) = imported {
@@ -163,10 +176,4 @@ fn as_in_tokens(by: Algorithm, signature: &[u8]) -> Option<Cow<'_, [u8]>> {
         fixed.extend_from_slice(number.as_bytes());
     }
     Some(fixed.into())
-}
-
-#[cfg(test)]
-std::thread_local! {
-    /// How many signatures of certificates this thread has checked.
-    pub(crate) static CHECKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

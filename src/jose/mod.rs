@@ -33,8 +33,6 @@ pub use keyset::{MAX_CANDIDATES, MAX_KEYS};
 pub(crate) use algorithm::AlgorithmSet;
 #[cfg(feature = "x5c")]
 pub(crate) use backend::sha256;
-#[cfg(all(test, feature = "x5c"))]
-pub(crate) use certificate::CHECKS;
 #[cfg(feature = "x5c")]
 pub(crate) use certificate::RootKey;
 pub(crate) use claims::{Claims, Validity};

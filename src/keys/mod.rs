@@ -121,21 +121,25 @@ impl Keys {
     /// The tokens bring their keys along, in `x5c` (RFC 7515 §4.1.6): a certificate chain, the signer's own certificate
     /// first, up to one of these roots. One or more `CERTIFICATE` blocks in PEM.
     ///
-    /// The chain leads from each certificate to the one behind it, without gap or surplus; the root may be left out. It is
-    /// validated as RFC 5280 §6 has it, by the crate `rustls-webpki`, and in addition:
+    /// The chain leads from each certificate to the one behind it, without gap or surplus; its root may be left out, or stand
+    /// at the end once. No authority's name or key comes twice. It is validated as RFC 5280 §6 has it, by the crate
+    /// `rustls-webpki`, and in addition:
     ///
     /// - every certificate is valid at the present moment, the root too. There is no leeway: that is for clocks, and a
     ///   certificate lives long enough to be made before it is needed.
     /// - the signer's certificate is not that of an authority, and its `keyUsage` has `digitalSignature`. RFC 5280
     ///   would let one without `keyUsage` do anything; here it does nothing.
-    /// - `extKeyUsage`, in whatever certificate of the chain it is, has `id-kp-oauthAccessTokenSigning`, `id-kp-jwt`
+    /// - `extKeyUsage`, in whatever certificate it is, the root too, has `id-kp-oauthAccessTokenSigning`, `id-kp-jwt`
     ///   (RFC 9509) or `anyExtendedKeyUsage`. One without it may be for any purpose (RFC 5280 §4.2.1.12).
     /// - the keys meet what is demanded of all keys, and certificates are signed with the algorithms of tokens: each curve
     ///   with its own hash, no SHA-1.
     ///
     /// At most [`MAX_CHAIN_LENGTH`](crate::manual::defaults::MAX_CHAIN_LENGTH) certificates are looked at. A key that was
-    /// found good is remembered, as long as its chain is valid. `kid`, `x5t` and `x5t#S256` decide nothing: the last is
+    /// found good is remembered, as long as its chain is valid and in use. `kid`, `x5t` and `x5t#S256` decide nothing: the last is
     /// written in two ways in the wild, and the certificate itself is there.
+    ///
+    /// Without a root that is valid now, the server is not [ready](crate::ResourceServer::is_ready), and every token is
+    /// refused with [`TokenError::Certificate`](crate::TokenError::Certificate). Put the new root beside the old one in time.
     ///
     /// ```
     /// # use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -157,8 +161,13 @@ impl Keys {
     /// certificates of a whole company, and never a public one. A certificate for TLS alone is refused if it says so in
     /// `extKeyUsage`.
     ///
+    /// Issuers with an `iss` may share a root, and then whoever signs below it can write the `iss` of either, with the rights
+    /// that this has here. Give each a root, or an authority as its root, that certifies its own signers alone. Unnamed
+    /// issuers may not: `build` refuses two of which one's root is the other's or was certified by it. What it cannot see is
+    /// an authority between the two roots, or another certificate for one of them.
+    ///
     /// Nothing is fetched: neither what `x5u` names, nor lists of revoked certificates. To revoke one before its time, block
-    /// its key by its thumbprint ([`ResourceServer::block_key`](crate::ResourceServer::block_key)); to revoke an
+    /// its key ([`ResourceServer::block_key`](crate::ResourceServer::block_key)) by its thumbprint or its certificate's; to revoke an
     /// authority, change the roots. Keep the signers' certificates short-lived.
     #[cfg(feature = "x5c")]
     #[must_use]

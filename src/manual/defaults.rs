@@ -11,7 +11,7 @@
 //! | [`MAX_KID_LENGTH`] | 256 | bytes | longer than any issuer's; the value is compared with every key |
 //! | [`MAX_JSON_DEPTH`] | 16 | levels | deeper than any known claim set, shallow enough for every stack |
 //! | [`MAX_CANDIDATES`] | 4 | keys | a token, without `kid` above all, must not choose how many signatures are checked |
-//! | [`MAX_CHAIN_LENGTH`] | 4 | certificates | of a token that brings its own (feature `x5c`); each costs a signature |
+//! | [`MAX_CHAIN_LENGTH`] | 4 | certificates | of a token that brings its own (feature `x5c`); each costs at most one signature for each root of the name that the last one gives as its issuer, and a chain whose names lead to no root costs none |
 //! | [`DEFAULT_LEEWAY`] | 60 | s | clocks differ (RFC 7519 §4.1.4: "no more than a few minutes"); for `exp`, `nbf` and `iat` alike |
 //! | [`MAX_LEEWAY`] | 300 | s | tokens often live for no more than five minutes; more is a configuration error |
 //!
@@ -20,7 +20,7 @@
 //! | constant | value | unit | why |
 //! |---|---|---|---|
 //! | [`MAX_KEYS`] | 100 | keys | many times what issuers publish; bounds the memory and the work of an import |
-//! | [`MAX_KNOWN_CHAINS`] | 256 | chains | (feature `x5c`) many times what one issuer signs with in turn; one that is pushed out costs its signatures again |
+//! | [`MAX_KNOWN_CHAINS`] | 256 | chains | (feature `x5c`) many times what one issuer signs with in turn; one that is pushed out costs its signatures again, and one in use stays |
 //! | [`FRESH_FOR`] | 600 | s | an issuer that withdraws a key wants it gone in minutes; asked for less often, it is not burdened. Its `Cache-Control: max-age` counts instead, within the next two |
 //! | [`MIN_FRESH_FOR`] | 60 | s | also for `no-store` and `max-age=0`: an issuer cannot make each request fetch |
 //! | [`MAX_FRESH_FOR`] | 3600 | s | a day in `max-age` must not keep a withdrawn key for a day |

@@ -11,7 +11,7 @@
 //! | a chain that almost leads to a pinned root: expired, out of order, with a gap, through a certificate that is no authority's | webpki validates it (RFC 5280 §6); every certificate must be valid now, and the signer's have `digitalSignature` |
 //! | a certificate that the same root has given out for something else, such as TLS | refused if its `extKeyUsage` says so; if it says nothing, it signs tokens. The root must be one for signers of tokens alone |
 //! | a chain that was good, remembered | its key is used while the whole path is valid, and no longer; so is what it has verified |
-//! | made-up chains, to have many signatures checked or good chains forgotten | [`MAX_CHAIN_LENGTH`], after all that needs no key; only chains of accepted signatures are remembered, [`MAX_KNOWN_CHAINS`] of them |
+//! | made-up chains, to have many signatures checked or good chains forgotten | [`MAX_CHAIN_LENGTH`], after all that needs no key; names must lead straight to a root before a signature is looked at, so there is one path, and at most one signature for each certificate and root of the fitting name; only chains of accepted signatures are remembered, [`MAX_KNOWN_CHAINS`] of them |
 //! | a `kid` that is a path, a URL or a query | it is compared, and nothing else: never opened, fetched or sent |
 //! | another issuer's key | the issuer is selected first, by exact `iss`; only its own keys are tried (RFC 8725 §3.8) |
 //! | weak keys: short or even moduli, an exponent of 1, moduli with the ROCA fingerprint, points of small order | checked at import, before a backend sees the key; what fails is left out |

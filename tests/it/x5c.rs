@@ -455,8 +455,8 @@ fn rfc5280_6_1_what_is_wrong_with_a_path() {
     let other_middle = Authority::signed_by(authority("other"), ed25519(), &pki.root).unwrap();
     for (name, certificates, reason) in [
         ("no authority", vec![leaf], NO_ROOT),
-        ("wrong order", vec![middle, leaf], "the signer's certificate is that of an authority"),
-        ("the root in front", vec![root, leaf, middle], "the signer's certificate is that of an authority"),
+        ("wrong order", vec![middle, leaf], NO_ROOT),
+        ("the root in front", vec![root, leaf, middle], NO_ROOT),
         ("the root between", vec![leaf, root, middle], NO_ROOT),
         ("one too many", vec![leaf, middle, &**other_middle.der()], NO_ROOT),
         ("one too many in front", vec![leaf, &**other_middle.der(), middle], NO_ROOT),
@@ -469,7 +469,25 @@ fn rfc5280_6_1_what_is_wrong_with_a_path() {
     }
     refuses_chain("another root of this name", &api, &other.token(), "a signature does not hold");
     let with_its_root = chain([&*other.leaf.der, other.middle.der(), other.root.der()]);
-    refuses_chain("brings its own root", &api, &other.leaf.token(with_its_root), "a signature does not hold");
+    refuses_chain("brings its own root", &api, &other.leaf.token(with_its_root), NO_ROOT);
+    accepts("the root behind", &api, &pki.leaf.token(chain([leaf, middle, root])));
+    refuses_chain("the root twice", &api, &pki.leaf.token(chain([leaf, middle, root, root])), NO_ROOT);
+    let of_two = pki.serve(&format!("{}{}", pki.root.pem(), other.root.pem()));
+    let named = Pki::with(&|p| p.distinguished_name.push(DnType::CommonName, "named"), SAME, SAME);
+    let of_names = pki.serve(&format!("{}{}", pki.root.pem(), named.root.pem()));
+    for (name, api, another, reason) in [
+        ("the root of another path", &of_names, &named, NO_ROOT),
+        ("another root of this name", &of_two, &other, "a signature does not hold"),
+    ] {
+        accepts(name, api, &pki.leaf.token(chain([leaf, middle, root])));
+        accepts(
+            name,
+            api,
+            &another.leaf.token(chain([&*another.leaf.der, another.middle.der(), another.root.der()])),
+        );
+        let mixed = pki.leaf.token(chain([leaf, middle, another.root.der()]));
+        refuses_chain(name, api, &mixed, reason);
+    }
     let key = ed25519();
     let der = signer().self_signed(&key).unwrap().der().to_vec();
     let alone = Signer { der, key };
@@ -727,8 +745,7 @@ fn a_blocked_key_verifies_nothing_whatever_certifies_it() {
 fn the_memory_of_chains_is_bounded_and_what_left_it_can_still_be_blocked() {
     let pki = Pki::new();
     let (api, hits) = with_hits(&pki);
-    // The one that ends first is the one that goes.
-    let first = Signer::below(&pki.middle, ed25519(), &|p| p.not_after = (now() + seconds(DAY)).into());
+    let first = Signer::below(&pki.middle, ed25519(), SAME);
     let of = |signer: &Signer| signer.token(chain([&*signer.der, pki.middle.der()]));
     let token = of(&first);
     accepts("first", &api, &token);
@@ -748,6 +765,145 @@ fn the_memory_of_chains_is_bounded_and_what_left_it_can_still_be_blocked() {
     assert_eq!(hits(), 1, "verified anew");
     assert!(api.block_key("tarkov", &first.thumbprint()).unwrap());
     assert_eq!(refuses("blocked", &api, &token), TokenError::UnknownKey);
+}
+
+/// What is remembered can be told by this: blocking finds it.
+#[test]
+fn a_chain_in_use_stays_whenever_it_ends() {
+    let pki = Pki::new();
+    let api = pki.api();
+    let below = |change: Change<'_>| Signer::below(&pki.middle, ed25519(), change);
+    let of = |signer: &Signer, n: usize| {
+        signer.token_of("EdDSA", json!({"x5c": chain([&*signer.der, pki.middle.der()]), "n": n}))
+    };
+    let long: Vec<_> = (0..MAX_KNOWN_CHAINS).map(|_| below(SAME)).collect();
+    for signer in &long {
+        accepts("long-lived", &api, &of(signer, 0));
+    }
+    let short = [(); 2].map(|()| below(&|p| p.not_after = (now() + seconds(DAY)).into()));
+    for n in 0..4 {
+        for signer in &short {
+            accepts("short-lived", &api, &of(signer, n));
+        }
+    }
+    // As many again as there is room for, less one: those that were used have another turn.
+    for _ in 0..MAX_KNOWN_CHAINS - 2 {
+        accepts("once", &api, &of(&below(SAME), 0));
+    }
+    for signer in &short {
+        assert!(api.block_key("tarkov", &signer.thumbprint()).unwrap(), "it is known");
+    }
+    assert!(!api.block_key("tarkov", &long[0].thumbprint()).unwrap(), "it is not known any more");
+}
+
+#[test]
+fn rfc7515_4_1_8_a_certificate_is_blocked_with_its_key() {
+    let print = |der: &[u8]| URL_SAFE_NO_PAD.encode(digest(&SHA256, der));
+    for in_advance in [false, true] {
+        let (pki, renewed) = (Pki::new(), |pki: &Pki| {
+            let certificate = signer().signed_by(&pki.leaf.key, &pki.root).unwrap();
+            pki.leaf.token(chain([certificate.der()]))
+        });
+        let api = pki.api();
+        let token = pki.leaf.token_of("EdDSA", json!({"x5c": pki.chain(), "kid": "k"}));
+        let (first, second) = (renewed(&pki), renewed(&pki));
+        accepts("renewed", &api, &first);
+        // It has no name but these: what the token calls it is not known, nor is the certificate of an authority its.
+        for name in ["k", &*print(pki.middle.der()), "tarkov", ""] {
+            assert!(!api.block_key("tarkov", name).unwrap(), "{name}");
+        }
+        if !in_advance {
+            accepts("unharmed", &api, &token);
+        }
+        assert_eq!(api.block_key("tarkov", &print(&pki.leaf.der)).unwrap(), !in_advance);
+        assert_eq!(refuses("blocked", &api, &token), TokenError::UnknownKey);
+        assert_eq!(refuses("its key elsewhere, known", &api, &first), TokenError::UnknownKey);
+        assert_eq!(refuses("its key elsewhere", &api, &second), TokenError::UnknownKey);
+        let sibling = Signer::below(&pki.middle, ed25519(), SAME);
+        accepts("another", &api, &sibling.token(chain([&*sibling.der, pki.middle.der()])));
+    }
+}
+
+#[test]
+fn without_a_valid_root_it_is_not_ready() {
+    let ends = now() + seconds(120);
+    let pki = Pki::with(&|p| p.not_after = ends.into(), SAME, SAME);
+    let later = Pki::with(&|p| p.not_before = (ends + seconds(60)).into(), SAME, SAME);
+    let api = pki.serve(&format!("{}{}", pki.root.pem(), later.root.pem()));
+    let state = || {
+        let health = api.health();
+        (health.issuers().next().unwrap().keys(), health.is_ready(), api.is_ready())
+    };
+    accepts("before", &api, &pki.token());
+    assert_eq!(state(), (1, true, true));
+    pki.clock.set_time_of_day(ends + seconds(1));
+    assert_eq!(state(), (0, false, false));
+    assert_eq!(refuses("between", &api, &pki.token()), TokenError::Certificate);
+    pki.clock.set_time_of_day(ends + seconds(60));
+    assert_eq!(state(), (1, true, true));
+    accepts("after", &api, &later.token());
+}
+
+#[test]
+fn a_root_for_something_else_is_none() {
+    let of = |purposes: &[ExtendedKeyUsagePurpose]| {
+        let purposes = purposes.to_vec();
+        Pki::with(&move |p| p.extended_key_usages.clone_from(&purposes), SAME, SAME)
+    };
+    use ExtendedKeyUsagePurpose::{Any, ClientAuth, Other, ServerAuth};
+    for good in [
+        vec![],
+        vec![Any],
+        vec![ServerAuth, Other(vec![1, 3, 6, 1, 5, 5, 7, 3, 37])],
+        vec![Other(vec![1, 3, 6, 1, 5, 5, 7, 3, 39])],
+    ] {
+        let pki = of(&good);
+        accepts("for us", &pki.api(), &pki.token());
+    }
+    for bad in [vec![ServerAuth], vec![ServerAuth, ClientAuth]] {
+        let pki = of(&bad);
+        let error = build(&pki.clock, [tarkov().keys(Keys::x5c(pki.root.pem()))]).map(|_| ()).unwrap_err();
+        assert_eq!(error.kind(), ConfigErrorKind::Keys);
+        assert!(error.to_string().contains(PURPOSE), "{error}");
+    }
+}
+
+#[test]
+fn unnamed_issuers_of_which_one_has_certified_the_other_are_an_error_at_build() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let pair = |one: String, another: String| {
+        let issuers = [tarkov().keys(Keys::x5c(one)), tarkov().name("other").keys(Keys::x5c(another))];
+        build(&pki.clock, issuers)
+    };
+    // Of the same name, and another key.
+    let both = pair(pki.root.pem(), other.middle.pem()).unwrap();
+    assert_eq!(accepts("the first", &both, &pki.token()).issuer_name(), "tarkov");
+    let below = other.leaf.token(chain([&other.leaf.der]));
+    assert_eq!(accepts("the second", &both, &below).issuer_name(), "other");
+    let several = format!("{}{}", other.root.pem(), pki.middle.pem());
+    for (one, another) in
+        [(pki.root.pem(), pki.middle.pem()), (pki.middle.pem(), pki.root.pem()), (pki.root.pem(), several)]
+    {
+        let error = pair(one, another).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("cannot be told apart"), "{error}");
+    }
+    for rcgen in [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+        &rcgen::PKCS_ECDSA_P521_SHA512,
+        &rcgen::PKCS_RSA_SHA512,
+    ] {
+        let key = || KeyPair::generate_for(rcgen).unwrap();
+        let root = Authority::self_signed(authority("root"), key()).unwrap();
+        let middle = Authority::signed_by(authority("middle"), key(), &root).unwrap();
+        assert!(pair(root.pem(), middle.pem()).is_err());
+        assert!(pair(root.pem(), pki.middle.pem()).is_ok());
+    }
+    // Whom they are from is written in tokens of issuers with names.
+    let named = [ISSUER, "https://other.example.com"].map(|iss| Issuer::new(iss).types(["access"]));
+    let [one, another] = named;
+    let issuers = [one.keys(Keys::x5c(pki.root.pem())), another.keys(Keys::x5c(pki.middle.pem()))];
+    assert!(build(&pki.clock, issuers).is_ok());
 }
 
 #[test]

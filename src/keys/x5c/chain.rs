@@ -298,3 +298,82 @@ fn reason(error: &webpki::Error) -> Reason {
 fn not_certificates() -> ConfigError {
     wrong("not certificates in PEM; write one CERTIFICATE block for each root, and nothing else")
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    };
+
+    use super::*;
+    use crate::jose::Algorithm;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn key() -> KeyPair {
+        KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()
+    }
+
+    fn authority(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    }
+
+    fn root() -> Authority {
+        Authority::self_signed(authority("root"), key()).unwrap()
+    }
+
+    fn leaf(issuer: &Authority) -> CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.signed_by(&key(), issuer).unwrap().der().clone()
+    }
+
+    /// Whether the chain is good, and how many signatures it took to say so.
+    fn cost(roots: &[&Authority], chain: &[&CertificateDer<'_>]) -> (bool, usize) {
+        let roots =
+            Roots::from_pem(roots.iter().map(|root| root.pem()).collect::<String>().as_bytes()).unwrap();
+        let chain: Vec<_> = chain.iter().map(|&der| der.clone()).collect();
+        let key = roots.certify(&chain, Algorithm::ALL.into_iter().collect(), SystemTime::now().into());
+        (key.is_ok(), roots.0.iter().map(|root| root.key.checks()).sum())
+    }
+
+    #[test]
+    fn a_chain_costs_no_more_signatures_than_certificates_for_each_root_of_its_name() {
+        let [good, second, third] = [(); 3].map(|()| root());
+        let middle = Authority::signed_by(authority("middle"), key(), &good).unwrap();
+        let lower = Authority::signed_by(authority("lower"), key(), &middle).unwrap();
+        let end = leaf(&lower);
+        let path = [&end, lower.der(), middle.der()];
+        assert_eq!(cost(&[&good], &path), (true, 3));
+        assert_eq!(cost(&[&good], &[&end, lower.der(), middle.der(), good.der()]), (true, 3));
+        // Another root of this name is found out by the first signature.
+        assert_eq!(cost(&[&second, &third, &good], &path), (true, 5));
+        assert_eq!(cost(&[&second, &third], &path), (false, 2));
+
+        // Whoever knows the name of a root has any number of authorities of this name.
+        let forged = [(); 3].map(|()| root());
+        let end = leaf(&forged[0]);
+        assert_eq!(cost(&[&good], &[&end]), (false, 1));
+        assert_eq!(cost(&[&good], &[&end, forged[0].der()]), (false, 0));
+        let all = [&end, forged[0].der(), forged[1].der(), forged[2].der()];
+        assert_eq!(cost(&[&good], &all), (false, 0));
+        assert_eq!(cost(&[&good, &second, &third], &all), (false, 0));
+
+        // And may put good authorities above a forged one.
+        let forged = Authority::self_signed(authority("lower"), key()).unwrap();
+        assert_eq!(cost(&[&good], &[&leaf(&forged), lower.der(), middle.der()]), (false, 3));
+
+        // Round in a circle, and one key under two names.
+        let one = Authority::signed_by(authority("one"), key(), &good).unwrap();
+        let another = Authority::signed_by(authority("another"), key(), &one).unwrap();
+        let back = Authority::signed_by(authority("one"), key(), &another).unwrap();
+        assert_eq!(cost(&[&good], &[&leaf(&another), another.der(), one.der()]), (true, 3));
+        assert_eq!(cost(&[&good], &[&leaf(&another), another.der(), back.der(), another.der()]), (false, 0));
+        let same = KeyPair::try_from(one.key().serialize_der()).unwrap();
+        let same = Authority::signed_by(authority("another"), same, &one).unwrap();
+        assert_eq!(cost(&[&good], &[&leaf(&same), same.der(), one.der()]), (false, 0));
+    }
+}
