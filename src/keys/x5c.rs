@@ -73,7 +73,7 @@ impl CertifiedKeys {
         let digest = digest(&chain);
         if let Some(chain) = self.known(&digest).filter(|chain| chain.is_valid(now)) {
             check_signature(&chain.key, token)?;
-            chain.used.store(true, Ordering::Relaxed);
+            chain.note_use();
             return Ok(chain.key.standing().clone());
         }
         let chain = self.certified(&chain, now)?;
@@ -191,6 +191,13 @@ impl Chain {
     fn new(key: Key, certificate: &[u8]) -> Self {
         let certificate = URL_SAFE_NO_PAD.encode(sha256(certificate));
         Self { key, certificate, used: AtomicBool::new(false) }
+    }
+
+    /// Written once only, so that a chain in constant use is read alone.
+    fn note_use(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
     }
 
     fn is_called(&self, name: &str) -> bool {

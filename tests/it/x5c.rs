@@ -488,6 +488,11 @@ fn rfc5280_6_1_what_is_wrong_with_a_path() {
         let mixed = pki.leaf.token(chain([leaf, middle, another.root.der()]));
         refuses_chain(name, api, &mixed, reason);
     }
+    let alias = authority("alias").self_signed(pki.root.key()).unwrap();
+    let of_aliases = pki.serve(&format!("{}{}", pki.root.pem(), alias.pem()));
+    accepts("a key of two roots", &of_aliases, &pki.leaf.token(chain([leaf, middle, root])));
+    let mixed = pki.leaf.token(chain([leaf, middle, alias.der()]));
+    refuses_chain("a root of another name", &of_aliases, &mixed, NO_ROOT);
     let key = ed25519();
     let der = signer().self_signed(&key).unwrap().der().to_vec();
     let alone = Signer { der, key };

@@ -89,20 +89,18 @@ impl Roots {
         now: Timestamp,
     ) -> Result<Key, Reason> {
         let (leaf, authorities) = chain.split_first().ok_or("there is none")?;
-        // Some issuers write the root too. It proves nothing.
-        let (authorities, written) = match authorities.split_last() {
-            Some((last, rest)) => match self.0.iter().find(|root| root.der == *last) {
-                Some(root) => (rest, Some(root)),
-                None => (authorities, None),
-            },
-            None => (authorities, None),
+        // Some issuers write the root too. It proves nothing, but then it must be that of this path.
+        let written = authorities.last().and_then(|last| self.0.iter().find(|root| root.der == *last));
+        let authorities = match (written, authorities.split_last()) {
+            (Some(_), Some((_, rest))) => rest,
+            _ => authorities,
         };
         let end_entity = EndEntityCert::try_from(leaf).map_err(|error| reason(&error))?;
         let name = last_issuer(&end_entity, authorities)?;
         let mut fault = NO_ROOT;
         for root in &self.0 {
-            let is_its = root.anchor.subject.as_ref() == name
-                && written.is_none_or(|written| written.has_the_key_of(root));
+            let is_its = root.is_called(&name)
+                && written.is_none_or(|written| written.is_called(&name) && written.has_the_key_of(root));
             if !is_its || !root.allows(authorities.len(), now) {
                 continue;
             }
@@ -141,13 +139,17 @@ impl Root {
         Ok(Self { der, anchor, key, valid, max_authorities })
     }
 
-    /// The name and the key make a root, and its certificate may be renewed.
+    /// This and the key make a root, and its certificate may be renewed.
+    fn is_called(&self, name: &[u8]) -> bool {
+        self.anchor.subject.as_ref() == name
+    }
+
     fn has_the_key_of(&self, other: &Self) -> bool {
         self.anchor.subject_public_key_info == other.anchor.subject_public_key_info
     }
 
     fn has_certified(&self, other: &Self) -> bool {
-        EndEntityCert::try_from(&other.der).is_ok_and(|it| it.issuer() == self.anchor.subject.as_ref())
+        EndEntityCert::try_from(&other.der).is_ok_and(|it| self.is_called(it.issuer()))
             && self.key.has_signed(&other.der)
     }
 
@@ -175,8 +177,8 @@ impl Root {
     }
 }
 
-/// Whom the last certificate names as its issuer, if each other names the next one, and no name or key of an authority or
-/// of that issuer comes twice. Nothing is proven by this; a chain of other names is none.
+/// Whom the last certificate names as its issuer, if each other names the next one, and neither a name, its own too,
+/// nor a key of an authority comes twice. Nothing is proven by this; a chain of other names is none.
 fn last_issuer(leaf: &EndEntityCert<'_>, authorities: &[CertificateDer<'_>]) -> Result<Vec<u8>, Reason> {
     let (mut issuer, mut names, mut keys) = (leaf.issuer().to_vec(), Vec::new(), Vec::new());
     for authority in authorities {
