@@ -201,9 +201,8 @@ impl ResourceServer {
     /// Where keys come with the tokens ([`Keys::x5c`](crate::manual::providers)), `kid` is no name of one, and blocks nothing.
     /// `key` is the thumbprint of the key as a JWK (RFC 7638), or SHA-256 over the signer's certificate in base64url, as
     /// `x5t#S256` should be (RFC 7515 §4.1.8): this blocks the key in it, whatever else certifies it. Some issuers write
-    /// another digest there, so make it from the certificate.
-    /// Of keys that come with tokens only those that are remembered are found; others
-    /// are blocked all the same, once they come.
+    /// another digest there, so make it from the certificate. Only keys that are remembered are found; others are blocked
+    /// all the same, once they come.
     ///
     /// # Errors
     /// If no issuer has this name: then nothing was blocked.
