@@ -61,7 +61,7 @@ impl CertifiedKeys {
             // Not an error: which of two clocks is wrong is not known at the start.
             tracing::warn!(
                 target: "tower_bearer::config",
-                issuer = label, "no root certificate is valid now; tokens of this issuer are refused"
+                issuer = label, "no root certificate is valid now; tokens of this issuer are answered 503"
             );
         }
         Ok(Self { roots, algorithms, label: label.into(), known: RwLock::default() })

@@ -47,7 +47,11 @@ impl Health {
             match &issuer.keys {
                 KeySource::Fixed(keys) => IssuerHealth::fixed(name, keys.usable(), keys.left_out()),
                 #[cfg(feature = "x5c")]
-                KeySource::Certified(keys) => IssuerHealth::fixed(name, keys.roots(now), Vec::new()),
+                KeySource::Certified(keys) => {
+                    let (roots, none) = (keys.roots(now), Vec::new());
+                    let state = if roots > 0 { KeyState::Fixed } else { KeyState::Expired };
+                    IssuerHealth { state, ..IssuerHealth::fixed(name, roots, none) }
+                }
                 KeySource::Remote(keys) => IssuerHealth::reported(name, keys.report()),
             }
         });

@@ -315,6 +315,11 @@ impl TrustedIssuer {
     ) -> Result<Arc<Standing>, Failure<'_>> {
         let remote = match &self.keys {
             KeySource::Fixed(keys) => return keys.verify(token).map_err(|not| Failure::Fault(not.fault)),
+            // Their end is a fault of ours, and not of the token.
+            #[cfg(feature = "x5c")]
+            KeySource::Certified(keys) if keys.roots(now) == 0 => {
+                return Err(Failure::Unavailable(crate::keys::refresh::BACKOFF_MAX));
+            }
             #[cfg(feature = "x5c")]
             KeySource::Certified(keys) => return Ok(keys.verify(token, now)?),
             KeySource::Remote(remote) => remote,

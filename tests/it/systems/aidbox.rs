@@ -36,7 +36,8 @@ async fn serve(aidbox: Aidbox) -> Served<Aidbox> {
 
 /// As the manual has it (`manual::providers`).
 fn issuer(base_url: &str) -> Issuer {
-    Issuer::new(base_url).audience(API).algorithms([Algorithm::RS256]).profile(Profile::aidbox())
+    let issuer = Issuer::new(base_url).audience(API).algorithms([Algorithm::RS256]);
+    issuer.profile(Profile::aidbox()).clients(["robot"])
 }
 
 async fn jwt(aidbox: &Served<Aidbox>, more: &str) -> Value {
