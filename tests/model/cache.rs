@@ -66,17 +66,17 @@ fn the_newer_verdict_stays() {
         let cache = Arc::new(Cache::new(Limits::DEFAULT));
         let small = || verdict_on("token", Vec::new(), now + MAX_CACHED_FOR);
         insert(&cache, small(), now);
-        let old = cache.find("token").unwrap();
+        let old = cache.find(b"token").unwrap();
         let forget = || {
             let (cache, old) = (cache.clone(), old.clone());
             thread(move || cache.forget(&old))
         };
         let forget = [forget(), forget()];
         insert(&cache, small(), now);
-        let newer = cache.find("token");
+        let newer = cache.find(b"token");
         never(newer.is_none_or(|newer| Arc::ptr_eq(&newer, &old)), "a verdict was lost when it was stored");
         forget.into_iter().for_each(Thread::join);
-        never(cache.find("token").is_none(), "a newer verdict was forgotten");
+        never(cache.find(b"token").is_none(), "a newer verdict was forgotten");
         look(&cache, "token");
     });
 }

@@ -88,7 +88,7 @@ enum Answer {
 }
 
 fn answer(server: &ResourceServer, key: Key) -> Answer {
-    match server.0.verify(&token(key), &Trusted::All, None) {
+    match server.0.verify(token(key).as_bytes(), &Trusted::All, None) {
         Ok(Verified { cached: true, .. }) => Answer::Remembered,
         Ok(Verified { cached: false, .. }) => Answer::Verified,
         Err(Stop::Refused(_)) => Answer::Refused,
@@ -200,7 +200,7 @@ fn who_waits_for_a_key_gets_it() {
             thread(move || {
                 if let Answer::Waits(pending) = answer(&server, B) {
                     let waited = block_on(pending.ended());
-                    let answer = server.0.verify(&token(B), &Trusted::All, Some(&waited));
+                    let answer = server.0.verify(token(B).as_bytes(), &Trusted::All, Some(&waited));
                     never(answer.is_err(), "a key was refused to somebody who waited for it");
                 }
             })

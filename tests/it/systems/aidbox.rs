@@ -107,8 +107,8 @@ async fn a_jwt_client_gets_a_jwt() {
     assert_eq!(members(&parsed(&refresh_token.sign()).1), ["iss", "jti", "sub", "typ"]);
     assert_eq!(refuses(&api, &refresh_token.sign()).await, TokenError::Audience);
     assert_eq!(refuses(&api, &refresh_token.claim("aud", API).sign()).await, TokenError::Time);
-    // Only its audience keeps an ID token out.
-    accepts(&api, &id_token.claim("aud", API).sign()).await;
+    // Were it for us, it would still be of nobody who is listed.
+    assert_eq!(refuses(&api, &id_token.claim("aud", API).sign()).await, TokenError::Client);
     clock.advance(Duration::from_secs(3600 + 60));
     assert_eq!(refuses(&api, token).await, TokenError::Expired);
 }
