@@ -138,6 +138,8 @@ struct Loaded {
     source: Option<Source>,
     /// Until then a request need not ask the state machine.
     ask_again_at: Instant,
+    /// Until then a key that is not in the set is unknown, without asking it: a flood of made-up key ids takes no lock.
+    unknown_until: Option<Instant>,
 }
 
 /// How fetches have ended, for people.
@@ -214,6 +216,12 @@ impl RemoteKeys {
     /// A token's key is not in `tried`.
     pub(crate) fn miss(&self, tried: &Arc<KeySet>, kid: Option<&str>) -> Missed {
         let now = self.0.remote.clock.instant();
+        let is_settled = |loaded: &Arc<Loaded>| {
+            Arc::ptr_eq(&loaded.keys, tried) && loaded.unknown_until.is_some_and(|until| now < until)
+        };
+        if self.0.loaded.load().as_ref().is_some_and(is_settled) {
+            return Missed::Unknown;
+        }
         if kid.is_some_and(|kid| lock(&self.0.absent).contains(kid, now))
             && !lock(&self.0.refresh).is_troubled()
         {
@@ -229,6 +237,7 @@ impl RemoteKeys {
             Miss::Fetch => {
                 let flight = self.0.flight(MISS_WAIT, Began::Here, Some(seat));
                 let number = refresh.flight();
+                self.0.publish(&refresh);
                 drop(refresh);
                 self.0.start(number, false);
                 Missed::Wait(flight)
@@ -255,6 +264,7 @@ impl RemoteKeys {
                 let started = refresh.demand(self.0.remote.clock.instant());
                 let flight = self.0.flight(COLD_WAIT, Began::Here, None);
                 let number = refresh.flight();
+                self.0.publish(&refresh);
                 drop(refresh);
                 if started {
                     self.0.start(number, true);
@@ -394,7 +404,9 @@ impl Shared {
                 if let Some(loaded) = &*self.loaded.load() {
                     loaded.keys.is_replaced_by(&keys);
                 }
-                self.loaded.store(Some(Arc::new(Loaded { keys, source: Some(source), ask_again_at })));
+                let unknown_until = refresh.unknown_until();
+                let source = Some(source);
+                self.loaded.store(Some(Arc::new(Loaded { keys, source, ask_again_at, unknown_until })));
                 lock(&self.history).last_success = Some(time_of_day);
                 self.keep(fetched, time_of_day);
                 Ended::Loaded
@@ -412,14 +424,15 @@ impl Shared {
         true
     }
 
-    /// Lets requests know until when they need not ask. Called with the state locked.
+    /// Lets requests know until when they need not ask. Called with the state locked, whenever a fetch starts or ends.
     fn publish(&self, refresh: &Refresh) {
         let loaded = self.loaded.load();
+        let unknown_until = refresh.unknown_until();
         if let (Some(loaded), Some(ask_again_at)) = (loaded.as_ref(), refresh.ask_again_at())
-            && loaded.ask_again_at != ask_again_at
+            && (loaded.ask_again_at, loaded.unknown_until) != (ask_again_at, unknown_until)
         {
             let (keys, source) = (loaded.keys.clone(), loaded.source.clone());
-            self.loaded.store(Some(Arc::new(Loaded { keys, source, ask_again_at })));
+            self.loaded.store(Some(Arc::new(Loaded { keys, source, ask_again_at, unknown_until })));
         }
     }
 }

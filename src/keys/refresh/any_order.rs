@@ -173,6 +173,11 @@ proptest! {
             if let Some(at) = refresh.ask_again_at() {
                 prop_assert!(at <= model.stale_until.unwrap(), "nobody uses keys past their bound unasked");
             }
+            if let Some(until) = refresh.unknown_until().filter(|until| now < *until) {
+                for at in [now, until - Duration::from_nanos(1)] {
+                    prop_assert_eq!(refresh.clone().miss(at), Miss::Unknown, "asked or not");
+                }
+            }
         }
         // From here on the issuer answers. However bad it was, within the longest pause there are new keys.
         let longest = MAX_RETRY_AFTER.max(BACKOFF_MAX).max(FLIGHT_LIMIT);

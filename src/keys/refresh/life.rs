@@ -9,6 +9,7 @@ use crate::event::KeyState;
 
 /// The state that was noted last, and what was not told yet.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Life {
     state: KeyState,
     untold: VecDeque<Change>,

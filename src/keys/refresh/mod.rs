@@ -56,6 +56,7 @@ pub const FLIGHT_LIMIT: Duration = Duration::from_secs(30);
 
 /// The state of one issuer's keys.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Refresh {
     loaded: Option<Lifetime>,
     in_flight: Option<Flying>,
@@ -287,6 +288,16 @@ impl Refresh {
         Some(next.min(self.changes_at().unwrap_or(loaded.stale_until)))
     }
 
+    /// Until when every miss is [`Unknown`](Miss::Unknown), unless something happens: the budget is spent, the last fetch was
+    /// good, and none is under way.
+    pub(crate) fn unknown_until(&self) -> Option<Instant> {
+        if self.in_flight.is_some() || self.troubled {
+            return None;
+        }
+        let budget_at = self.budget_full_at.and_then(|full| full.checked_sub(spare()));
+        budget_at.max(self.hold_until)
+    }
+
     /// When there is a fetch to start: `None` before the first fetch, which belongs to a request.
     pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
         if self.flights == 0 {
@@ -341,9 +352,13 @@ impl Refresh {
 
     /// After what time the budget for misses has a fetch again.
     fn next_miss(&self, now: Instant) -> Duration {
-        let spare = MISS_INTERVAL.saturating_mul(MISS_BURST.saturating_sub(1));
-        until(now, self.budget_full_at).saturating_sub(spare)
+        until(now, self.budget_full_at).saturating_sub(spare())
     }
+}
+
+/// How long before the budget is full it has its first fetch.
+const fn spare() -> Duration {
+    MISS_INTERVAL.saturating_mul(MISS_BURST.saturating_sub(1))
 }
 
 fn until(now: Instant, at: Option<Instant>) -> Duration {

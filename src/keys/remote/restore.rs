@@ -39,7 +39,8 @@ impl Shared {
         if taken {
             let ask_again_at = refresh.ask_again_at().unwrap_or(now);
             let keys = restored.keys.clone();
-            self.loaded.store(Some(Arc::new(Loaded { keys, source: None, ask_again_at })));
+            let unknown_until = refresh.unknown_until();
+            self.loaded.store(Some(Arc::new(Loaded { keys, source: None, ask_again_at, unknown_until })));
         }
         taken
     }
