@@ -55,7 +55,7 @@ impl RejectionKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyState {
-    /// Keys from the configuration, which do not age.
+    /// Keys from the configuration, which do not age; or roots of certificates, of which at least one is valid.
     Fixed,
     /// None were fetched yet. The first request does.
     Cold,
@@ -63,7 +63,7 @@ pub enum KeyState {
     Fresh,
     /// Past their time, and in use until [`IssuerHealth::stale_for`](crate::IssuerHealth::stale_for) is over, because no newer ones could be had.
     Stale,
-    /// Too old to be used: requests with tokens of this issuer are answered 503.
+    /// Too old to be used, or no root of certificates is valid now: requests with tokens of this issuer are answered 503.
     Expired,
 }
 
@@ -158,7 +158,8 @@ pub enum Event<'a> {
     },
     /// The keys of an issuer have passed from one state of their life to another. Each change is told once, the changes of
     /// one issuer in their order, and none is left out: from `Fresh` to `Expired` the way is by `Stale`, unless the issuer
-    /// forbids stale use. One that a fetch makes may come before the event of the fetch or after it. Fixed keys do not change.
+    /// forbids stale use. One that a fetch makes may come before the event of the fetch or after it. Fixed keys do not change,
+    /// and the end of a root certificate is not told: [`health`](crate::ResourceServer::health) shows it.
     ///
     /// A change that only the passing of time makes is told at its moment by the timer, which runs from the first fetch on.
     /// Where no timer runs, because its runtime has ended or is not driven, it is told when a request next needs the keys,

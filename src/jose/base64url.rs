@@ -13,3 +13,33 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    /// A second opinion on every length around the width of vectors, and on every byte in every place.
+    #[test]
+    fn another_decoder_accepts_the_same() {
+        for length in 0..200_u8 {
+            let bytes: Vec<u8> = (0..length).map(|n| n.wrapping_mul(151).wrapping_add(length)).collect();
+            let text = URL_SAFE_NO_PAD.encode(&bytes);
+            assert_eq!((encode(&bytes), decode(&text)), (text.clone(), Some(bytes)));
+            for place in (0..text.len()).filter(|_| length % 13 == 0) {
+                for byte in 0..128_u8 {
+                    let mut other = text.clone().into_bytes();
+                    other[place] = byte;
+                    let other = String::from_utf8(other).unwrap();
+                    assert_eq!(decode(&other), URL_SAFE_NO_PAD.decode(&other).ok(), "{other:?}");
+                }
+            }
+            for end in ["=", "A", "\n", "ä"] {
+                let other = format!("{text}{end}");
+                assert_eq!(decode(&other), URL_SAFE_NO_PAD.decode(&other).ok(), "{other:?}");
+            }
+        }
+    }
+}

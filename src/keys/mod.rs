@@ -139,7 +139,9 @@ impl Keys {
     /// written in two ways in the wild, and the certificate itself is there.
     ///
     /// Without a root that is valid now, the server is not [ready](crate::ResourceServer::is_ready), and every token is
-    /// answered 503: that it cannot be verified is no fault of the token. Put the new root beside the old one in time.
+    /// answered 503: that it cannot be verified is no fault of the token. Put the new root beside the old one in time: a token under a root
+    /// that has ended, beside another that has not, is refused with
+    /// [`TokenError::Certificate`](crate::TokenError::Certificate).
     ///
     /// ```
     /// # use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

@@ -136,7 +136,9 @@ impl Policy {
 
 /// Where there may be more than one line: nobody's Debug output shows the others either.
 fn hide_all(headers: &mut HeaderMap) {
-    if let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION) {
+    if headers.contains_key(AUTHORIZATION)
+        && let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION)
+    {
         lines.iter_mut().for_each(|line| line.set_sensitive(true));
     }
 }

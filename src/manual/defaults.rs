@@ -1,7 +1,7 @@
 //! Every default and every limit, with its reason.
 //!
-//! Those that are numbers are constants. They cannot be changed, but for the leeway ([`Issuer::leeway`]): a limit that
-//! protects is the same everywhere.
+//! Those that are numbers are constants. They cannot be changed, but for the leeway ([`Issuer::leeway`]) and how many
+//! verified tokens are remembered ([`ResourceServerBuilder::cache_capacity`]): a limit that protects is the same everywhere.
 //!
 //! # Tokens
 //!

@@ -120,6 +120,7 @@
 //! | `tower_bearer_key_fetches_total` rises, and never with `outcome="ok"`, for ten minutes | an issuer is down; its keys serve on up to [`STALE_FOR`] | wake somebody before that |
 //! | `tower_bearer_key_state{state="stale"}` is 1 | an issuer's keys could not be replaced in time; they serve on up to [`STALE_FOR`] | wake somebody before that |
 //! | `tower_bearer_key_state{state="expired"}` is 1 | they serve no more: tokens of this issuer are answered 503 | wake somebody |
+//! | [`health`](crate::ResourceServer::health) says `expired` of an issuer with certificates (`x5c`), which no event tells | none of its roots is valid now | pin the new root; alarm on the dates of the certificates, long before |
 //! | `tower_bearer_keys_left_out` is not 0 | an issuer publishes keys that cannot be used | look, by day |
 //! | `tower_bearer_refused_total{kind="invalid_token"}`, by `reason`, is many times its usual | a client, a clock or an issuer has changed; or an attack | look |
 //!

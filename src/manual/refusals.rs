@@ -16,7 +16,7 @@
 //! A request with several faults is answered for the first: the credentials (400, 401), what of the token needs no key (401),
 //! the keys (503), the signature and the claims (401), the rule (403). Faults of a token count in the order of the variants
 //! of [`TokenError`]: length, structure,
-//! algorithm, issuer, type, `crit`, audience, times, certificates, key, signature, required claims, binding. So an expired token with a
+//! algorithm, issuer, type, `crit`, audience, times, certificates, key, signature, claims, binding, client. So an expired token with a
 //! wrong signature is "expired": what needs no key is checked first.
 //!
 //! # Headers

@@ -404,7 +404,8 @@ impl Issuer {
         let names_clients = self.clients.is_some() || !self.grants.is_empty();
         if names_clients && !self.profile.reads_clients() {
             let message = "the profile finds no client in a token; write its claim, or leave the clients and grants out";
-            return wrong(ConfigErrorKind::Claim, "clients", message.to_owned());
+            let setting = if self.clients.is_some() { "clients" } else { "grants" };
+            return wrong(ConfigErrorKind::Claim, setting, message.to_owned());
         }
         match &self.clients {
             Some(clients) if clients.is_empty() => {

@@ -317,7 +317,7 @@ impl TrustedIssuer {
             KeySource::Fixed(keys) => return keys.verify(token).map_err(|not| Failure::Fault(not.fault)),
             // Their end is a fault of ours, and not of the token.
             #[cfg(feature = "x5c")]
-            KeySource::Certified(keys) if keys.roots(now) == 0 => {
+            KeySource::Certified(keys) if keys.roots(now) == 0 && token.chain().is_some() => {
                 return Err(Failure::Unavailable(crate::keys::refresh::BACKOFF_MAX));
             }
             #[cfg(feature = "x5c")]

@@ -677,7 +677,8 @@ def authlib(run):
         env = {"KID": kid, "AUD": RESOURCE, "AUTHLIB_INSECURE_TRANSPORT": "1"}
         kinds = {"RS256": {}}
         # Without key ids it stands for Aidbox, whose client is in `sub` too; but its type is that of RFC 9068.
-        issuer = {} if kid == "1" else {"profile": "aidbox", "types": ["at+jwt"]}
+        clients = ["post-client", "basic-client"]
+        issuer = {} if kid == "1" else {"profile": "aidbox", "types": ["at+jwt"], "clients": clients}
         with run.peer(name, [python, "authlib_as.py"], folder, **env) as peer:
             # It has RFC 8414's location only; a good answer of ours shows that we look there.
             found = request("GET", peer.url + "/.well-known/openid-configuration")

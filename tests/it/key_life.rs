@@ -98,6 +98,27 @@ fn error(result: Result<tower_bearer::Token, Rejection>) -> Option<TokenError> {
     result.unwrap_err().token_error()
 }
 
+/// Also when nothing may be fetched for it any more: the fetch of somebody else is under way.
+#[tokio::test]
+async fn an_unknown_kid_waits_for_the_fetch_of_an_operator() {
+    let world = World::new();
+    let with_kid = |kid: &str| world.token().header("kid", kid).sign();
+    assert!(world.api.verify(&world.token().sign()).await.is_ok());
+    for made_up in ["one", "two", "three"] {
+        let refused = world.api.verify(&with_kid(made_up)).await.unwrap_err();
+        assert_eq!(refused.token_error(), Some(TokenError::UnknownKey), "{made_up}");
+    }
+    assert_eq!(world.idp.jwks_fetches(), 3, "the burst is spent");
+    world.idp.rotate();
+    let rotated = world.token().sign();
+    assert_eq!(world.api.verify(&rotated).await.unwrap_err().token_error(), Some(TokenError::UnknownKey));
+    world.idp.hang(Duration::from_millis(50));
+    let (refreshed, verified) =
+        futures_util::future::join(world.api.refresh_now(ISSUER), world.api.verify(&rotated)).await;
+    assert!(refreshed.is_ok() && verified.is_ok(), "{verified:?}");
+    assert_eq!(world.idp.jwks_fetches(), 4);
+}
+
 #[tokio::test]
 async fn keys_are_refreshed_without_any_request_once_there_was_one() {
     let world = World::new();

@@ -945,13 +945,18 @@ fn several_roots() {
     let renew = |days: u64| {
         let mut params = authority("root");
         params.not_after = (now() + seconds(days * DAY)).into();
-        params.self_signed(old.root.key()).unwrap().pem()
+        params.self_signed(old.root.key()).unwrap()
     };
+    // Its issuer may write the new one before we have pinned it.
+    let with_root = |root: &[u8]| old.leaf.token(chain([&*old.leaf.der, old.middle.der(), root]));
+    accepts("unharmed", &old.serve(&old.root.pem()), &old.token());
+    accepts("renewed there", &old.serve(&old.root.pem()), &with_root(renew(30).der()));
+    refuses_chain("of another key", &old.serve(&old.root.pem()), &with_root(new.root.der()), NO_ROOT);
     old.clock.advance(seconds(2 * DAY));
-    cannot_tell("over", &old.serve(&renew(1)), &old.token());
-    let beside = format!("{}{}", renew(1), new.root.pem());
+    cannot_tell("over", &old.serve(&renew(1).pem()), &old.token());
+    let beside = format!("{}{}", renew(1).pem(), new.root.pem());
     refuses_chain("over, beside another", &old.serve(&beside), &old.token(), NO_ROOT);
-    accepts("renewed", &old.serve(&format!("{}{}", renew(1), renew(3))), &old.token());
+    accepts("renewed", &old.serve(&format!("{}{}", renew(1).pem(), renew(3).pem())), &old.token());
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Roots {
     ) -> Result<Key, Reason> {
         let (leaf, authorities) = chain.split_first().ok_or("there is none")?;
         // Some issuers write the root too. It proves nothing, but then it must be that of this path.
-        let written = authorities.last().and_then(|last| self.0.iter().find(|root| root.der == *last));
+        let written = authorities.last().and_then(|last| self.0.iter().find(|root| root.is_written_as(last)));
         let authorities = match (written, authorities.split_last()) {
             (Some(_), Some((_, rest))) => rest,
             _ => authorities,
@@ -142,6 +142,15 @@ impl Root {
     /// This and the key make a root, and its certificate may be renewed.
     fn is_called(&self, name: &[u8]) -> bool {
         self.anchor.subject.as_ref() == name
+    }
+
+    /// Whether this is its certificate, or another one of the same name and key: a renewed one.
+    fn is_written_as(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.der == *certificate
+            || anchor_from_trusted_cert(certificate).is_ok_and(|other| {
+                self.is_called(&other.subject)
+                    && self.anchor.subject_public_key_info == other.subject_public_key_info
+            })
     }
 
     fn has_the_key_of(&self, other: &Self) -> bool {

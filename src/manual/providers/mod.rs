@@ -17,7 +17,7 @@
 //! | [`Profile::cognito`] | [Amazon Cognito](cognito): `token_use` is `access`; mostly no `aud` |
 //! | [`Profile::google`] | [Google](google): ID tokens of service accounts; no scopes |
 //! | [`Profile::keycloak`] | [Keycloak](keycloak): the claim `typ` is `Bearer`, the client in `azp` |
-//! | [`Profile::zitadel`] | [ZITADEL](zitadel): roles for scopes |
+//! | [`Profile::zitadel`] | [ZITADEL](zitadel): the roles of a claim that you name for scopes |
 //! | [`Profile::identity_server`] | [Duende IdentityServer](identity_server): `at+jwt`, scopes in an array, maybe no `sub` |
 //! | [`Profile::kubernetes`] | [Kubernetes](kubernetes): service accounts; no scopes |
 //! | [`Profile::league`] | [league/oauth2-server](league): no `iss`, the client in `aud`, `scopes` |
