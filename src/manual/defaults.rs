@@ -118,6 +118,7 @@
 //! [`Profile`]: crate::Profile
 //! [`EmptyBody`]: crate::EmptyBody
 //! [`ResourceServerBuilder::without_cache`]: crate::ResourceServerBuilder::without_cache
+//! [`ResourceServerBuilder::cache_capacity`]: crate::ResourceServerBuilder::cache_capacity
 
 pub use crate::event::WARN_INTERVAL;
 pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_BEARER_FILE_LENGTH, MAX_RESPONSE_LENGTH};
