@@ -23,6 +23,8 @@ pub(crate) struct ServerIdentity {
 /// An issuer as it is configured.
 #[derive(Debug)]
 pub(crate) struct IssuerIdentity {
+    /// Its place among the issuers of its server.
+    pub(crate) place: usize,
     /// Our label.
     pub(crate) name: Box<str>,
     /// What its tokens say; `None` where they say nothing.

@@ -1,6 +1,6 @@
 //! [`Scope`] and [`Scopes`]: the grammar of RFC 6749 §3.3, parsed once.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
@@ -23,11 +23,15 @@ pub struct Scope(Arc<str>);
 ///
 /// Absent, `""` and `[]` are the same: no scope. A value that does not follow the grammar of RFC 6749 §3.3
 /// (scopes separated by exactly one space) grants nothing at all.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Scopes {
-    /// Separated by single spaces, so that a token's scopes are one allocation.
-    text: Box<str>,
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scopes<'a> {
+    /// Well formed, and so separated by single spaces.
+    text: &'a str,
 }
+
+/// What is granted, before there is a token that holds it: a list that is well formed.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Granted<'a>(Cow<'a, str>);
 
 /// Which scopes will do where another is asked for.
 #[derive(Debug, Default)]
@@ -89,14 +93,14 @@ impl fmt::Display for InvalidScope {
 
 impl std::error::Error for InvalidScope {}
 
-impl Scopes {
+impl<'a> Granted<'a> {
     /// Reads a space-separated list. What is not well formed grants nothing.
-    pub(crate) fn from_list(text: &str) -> Self {
-        if text.split(' ').all(is_scope_token) { Self { text: text.into() } } else { Self::default() }
+    pub(crate) fn from_list(text: &'a str) -> Self {
+        if is_scope_list(text) { Self(text.into()) } else { Self::default() }
     }
 
     /// Joins single scopes. If one of them is not well formed, none is granted.
-    pub(crate) fn from_items<'a>(items: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn from_items<'i>(items: impl IntoIterator<Item = &'i str>) -> Self {
         let mut text = String::new();
         for item in items {
             if !is_scope_token(item) {
@@ -107,34 +111,42 @@ impl Scopes {
             }
             text.push_str(item);
         }
-        Self { text: text.into() }
+        Self(text.into())
     }
 
     /// These and those.
-    pub(crate) fn and(&self, other: &Self) -> Self {
-        let more = other.iter().filter(|scope| !self.contains(scope));
-        Self::from_items(self.iter().chain(more))
+    pub(crate) fn and(&self, other: &Granted<'_>) -> Self {
+        let (ours, theirs) = (Scopes::granted(self.as_str()), Scopes::granted(other.as_str()));
+        let more = theirs.iter().filter(|scope| !ours.contains(scope));
+        Self::from_items(ours.iter().chain(more))
     }
 
-    /// How many bytes they take.
-    pub(crate) fn len(&self) -> usize {
-        self.text.len()
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> Scopes<'a> {
+    /// Those of a [list that is well formed](Granted).
+    pub(crate) fn granted(text: &'a str) -> Self {
+        Self { text }
     }
 
     /// Whether exactly this scope was granted.
     #[must_use]
-    pub fn contains(&self, scope: &str) -> bool {
-        !scope.is_empty() && self.iter().any(|granted| granted == scope)
+    pub fn contains(self, scope: &str) -> bool {
+        let (granted, scope) = (self.text.as_bytes(), scope.as_bytes());
+        !scope.is_empty() && granted.split(|byte| *byte == b' ').any(|granted| granted == scope)
     }
 
     /// The scopes, one by one.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
+    pub fn iter(self) -> impl Iterator<Item = &'a str> {
         self.text.split(' ').filter(|scope| !scope.is_empty())
     }
 
     /// Whether no scope was granted.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.text.is_empty()
     }
 }
@@ -152,26 +164,38 @@ impl Implications {
     }
 
     /// Whether these scopes meet a rule that asks for `scope`.
-    pub(crate) fn are_met(&self, granted: &Scopes, scope: &str) -> bool {
+    pub(crate) fn are_met(&self, granted: Scopes<'_>, scope: &str) -> bool {
         let stands_for_it = || self.broader.get(scope).into_iter().flatten();
         granted.contains(scope) || stands_for_it().any(|broader| granted.contains(broader.as_str()))
     }
 }
 
-impl fmt::Debug for Scopes {
+impl fmt::Debug for Scopes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter()).finish()
     }
 }
 
-impl fmt::Display for Scopes {
+impl fmt::Display for Scopes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.text)
     }
 }
 
 fn is_scope_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+    !text.contains(' ') && is_scope_list(text)
+}
+
+/// `scope-token *( SP scope-token )`.
+fn is_scope_list(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // Every byte is looked at, wherever the first odd one is: that is many at a time.
+    let plain = |all, byte: &u8| all & matches!(byte, 0x20 | 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+    let apart = |all, (one, next): (&u8, &u8)| all & !(*one == b' ' && *next == b' ');
+    bytes.iter().fold(true, plain)
+        && bytes.iter().zip(bytes.iter().skip(1)).fold(true, apart)
+        && bytes.first().is_some_and(|first| *first != b' ')
+        && bytes.last().is_some_and(|last| *last != b' ')
 }
 
 #[cfg(test)]
@@ -192,15 +216,16 @@ mod tests {
             ("a\"b c", &[]),
             ("a\\ c", &[]),
         ] {
-            assert_eq!(Scopes::from_list(text).iter().collect::<Vec<_>>(), granted, "{text:?}");
+            let list = Granted::from_list(text);
+            assert_eq!(Scopes::granted(list.as_str()).iter().collect::<Vec<_>>(), granted, "{text:?}");
         }
     }
 
     #[test]
     fn an_odd_item_grants_nothing() {
-        assert!(Scopes::from_items(["a", "b"]).contains("b"));
-        for odd in ["", "x y", "é"] {
-            assert!(Scopes::from_items(["a", odd]).is_empty(), "{odd:?}");
+        assert_eq!(Granted::from_items(["a", "b"]).as_str(), "a b");
+        for odd in ["", "x y", "é", "\"", " "] {
+            assert_eq!(Granted::from_items(["a", odd]).as_str(), "", "{odd:?}");
         }
     }
 
@@ -215,11 +240,11 @@ mod tests {
             }
             let ladder = ["admin", "item:all", "item:read", "item:list"];
             for (height, granted) in ladder.iter().enumerate() {
-                let granted = Scopes::from_list(granted);
+                let granted = Scopes::granted(granted);
                 for (depth, asked) in ladder.iter().enumerate() {
-                    assert_eq!(implications.are_met(&granted, asked), height <= depth, "{granted} {asked}");
+                    assert_eq!(implications.are_met(granted, asked), height <= depth, "{granted} {asked}");
                 }
-                assert!(!implications.are_met(&granted, "other"));
+                assert!(!implications.are_met(granted, "other"));
             }
         }
     }
@@ -231,14 +256,14 @@ mod tests {
         implications.add(&a, &b);
         implications.add(&b, &a);
         for (granted, asked) in [("a", "b"), ("b", "a"), ("a", "a")] {
-            assert!(implications.are_met(&Scopes::from_list(granted), asked));
+            assert!(implications.are_met(Scopes::granted(granted), asked));
         }
-        assert!(!implications.are_met(&Scopes::from_list("c"), "a"));
+        assert!(!implications.are_met(Scopes::granted("c"), "a"));
     }
 
     #[test]
     fn no_scope_is_part_of_another() {
-        let scopes = Scopes::from_list("orders:read orders");
+        let scopes = Scopes::granted("orders:read orders");
         assert!(scopes.contains("orders"));
         assert!(!scopes.contains("orders:"));
         assert!(!scopes.contains("orders:read orders"));

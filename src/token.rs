@@ -1,16 +1,17 @@
 //! [`Token`]: a verified access token. Holding one is proof that it was verified.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 
 use crate::identity::{IssuerIdentity, ServerIdentity};
-use crate::jose::{Claims, Validity};
+use crate::jose::{Claims, Standing, Validity};
 use crate::profile::Identity;
 use crate::scope::Scopes;
-use crate::secret::Secret;
+use crate::secret::SecretBytes;
 
 /// An access token that was verified: its signature, its issuer, its audience and its times.
 ///
@@ -28,14 +29,44 @@ struct Inner {
     server: Arc<ServerIdentity>,
     issuer: Arc<IssuerIdentity>,
     /// What was in the `Authorization` header, to see whether it still is.
-    raw: Secret<String>,
-    payload: Vec<u8>,
-    subject: Option<Box<str>>,
-    client_id: Option<Box<str>>,
-    token_id: Option<Box<str>>,
-    audience: Box<[Box<str>]>,
-    scopes: Scopes,
+    raw: SecretBytes,
+    /// The claims as they came, as JSON; behind them what they say in other letters than it is read.
+    text: Box<str>,
+    claims: u32,
+    proven: Proven,
     validity: Validity,
+    /// Of the key that verified it.
+    standing: Arc<Standing>,
+}
+
+/// What a token says of who holds it, by the places where it says so.
+#[derive(Clone)]
+pub(crate) struct Proven {
+    subject: Option<Place>,
+    client_id: Option<Place>,
+    token_id: Option<Place>,
+    scopes: Option<Place>,
+    audience: Audience,
+}
+
+#[derive(Clone)]
+enum Audience {
+    One(Place),
+    Many(Box<[Place]>),
+}
+
+/// A part of a text.
+#[derive(Clone, Copy)]
+struct Place {
+    start: u32,
+    /// One past its last byte. Before it is at least the brace that opens the claims.
+    end: NonZeroU32,
+}
+
+/// A text that grows by what has no place in it.
+struct Places<'a> {
+    claims: &'a str,
+    more: String,
 }
 
 /// The claims do not have the shape that was asked for.
@@ -52,28 +83,37 @@ pub struct ClaimsError {
 
 impl Token {
     /// The one place where a token is made, called when everything about it has been verified.
+    ///
+    /// `claims` are what `proven` was made of, and `more` is what was made with it.
     pub(crate) fn verified(
         server: Arc<ServerIdentity>,
         issuer: Arc<IssuerIdentity>,
-        raw: &str,
-        payload: Vec<u8>,
-        audience: Box<[Box<str>]>,
-        identity: Proven,
+        raw: &[u8],
+        claims: String,
+        (proven, more): (Proven, String),
         validity: Validity,
+        standing: Arc<Standing>,
     ) -> Self {
-        let Proven { subject, client_id, token_id, scopes } = identity;
-        let raw = Secret::new(raw.to_owned());
+        // No token is longer.
+        let length = u32::try_from(claims.len()).unwrap_or_default();
+        let mut text = claims;
+        text.push_str(&more);
+        let (raw, text) = (SecretBytes::from(raw), text.into());
+        Self(Arc::new(Inner { server, issuer, raw, text, claims: length, proven, validity, standing }))
+    }
+
+    /// The same token in memory of its own, so that those who use the one do not wait for those who use the other.
+    pub(crate) fn copy(&self) -> Self {
+        let Inner { server, issuer, raw, text, claims, proven, validity, standing } = &*self.0;
         Self(Arc::new(Inner {
-            server,
-            issuer,
-            raw,
-            payload,
-            subject,
-            client_id,
-            token_id,
-            audience,
-            scopes,
-            validity,
+            server: server.clone(),
+            issuer: issuer.clone(),
+            raw: raw.expose().into(),
+            text: text.clone(),
+            claims: *claims,
+            proven: proven.clone(),
+            validity: *validity,
+            standing: standing.clone(),
         }))
     }
 
@@ -92,39 +132,43 @@ impl Token {
     /// `sub`: for whom the token speaks (RFC 7519 §4.1.2). `None` if it is absent or empty.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.0.subject.as_deref()
+        self.0.read(self.0.proven.subject)
     }
 
     /// The client that got the token, from the claim that the issuer's [`Profile`](crate::Profile) names. `None`
     /// if it is absent or empty.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.0.client_id.as_deref()
+        self.0.read(self.0.proven.client_id)
     }
 
     /// `jti`: the token's own identifier (RFC 7519 §4.1.7). `None` if it is absent or empty.
     #[must_use]
     pub fn token_id(&self) -> Option<&str> {
-        self.0.token_id.as_deref()
+        self.0.read(self.0.proven.token_id)
     }
 
     /// Whether its scopes meet a rule that asks for this one: because it was granted, or one that
     /// [stands for it](crate::ResourceServerBuilder::implies).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.0.server.implications.are_met(&self.0.scopes, scope)
+        self.0.server.implications.are_met(self.scopes(), scope)
     }
 
     /// The granted scopes: those of the token, unless they are not [trusted](crate::Profile::untrusted_scopes), and those
     /// that the issuer's configuration [grants](crate::Issuer::grant) to the client.
     #[must_use]
-    pub fn scopes(&self) -> &Scopes {
-        &self.0.scopes
+    pub fn scopes(&self) -> Scopes<'_> {
+        Scopes::granted(self.0.read(self.0.proven.scopes).unwrap_or_default())
     }
 
     /// `aud`: every audience of the token, not only the one that is ours (RFC 7519 §4.1.3).
     pub fn audience(&self) -> impl Iterator<Item = &str> {
-        self.0.audience.iter().map(AsRef::as_ref)
+        let places = match &self.0.proven.audience {
+            Audience::One(place) => std::slice::from_ref(place),
+            Audience::Many(places) => places,
+        };
+        places.iter().filter_map(|place| self.0.read(Some(*place)))
     }
 
     /// `exp`: from this moment on the token is not valid (RFC 7519 §4.1.4). The layer allows a little more, the
@@ -168,12 +212,12 @@ impl Token {
     /// # Errors
     /// If a claim is missing that `T` needs or has another type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, ClaimsError> {
-        serde_json::from_slice(&self.0.payload).map_err(|error| ClaimsError::new(&error, &self.0))
+        serde_json::from_str(self.0.claims()).map_err(|error| ClaimsError::new(&error, &self.0))
     }
 
     /// Whether a claim is this text, or an array that holds it.
     pub(crate) fn claim_holds(&self, path: &str, text: &str) -> bool {
-        Claims::parse(&self.0.payload).is_ok_and(|claims| claims.hold(path, &[text]) == Ok(Some(true)))
+        Claims::parse(self.0.claims()).is_ok_and(|claims| claims.hold(path, &[text]) == Ok(Some(true)))
     }
 
     pub(crate) fn was_verified_by(&self, server: &Arc<ServerIdentity>) -> bool {
@@ -189,12 +233,21 @@ impl Token {
     }
 
     pub(crate) fn is(&self, raw: &[u8]) -> bool {
-        self.raw().as_bytes() == raw
+        self.raw() == raw
+    }
+
+    /// Whether it is one and the same in memory.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Whoever calls this answers for where it goes.
-    pub(crate) fn raw(&self) -> &str {
+    pub(crate) fn raw(&self) -> &[u8] {
         self.0.raw.expose()
+    }
+
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.0.standing
     }
 
     pub(crate) fn validity(&self) -> &Validity {
@@ -203,40 +256,77 @@ impl Token {
 
     /// How many bytes this token alone takes, but for what the allocator adds.
     pub(crate) fn size(&self) -> usize {
-        let Inner { raw, payload, subject, client_id, token_id, audience, scopes, .. } = &*self.0;
-        let texts =
-            [subject, client_id, token_id].into_iter().flatten().chain(audience).map(|text| text.len());
-        [
-            size_of::<Inner>(),
-            size_of::<[usize; 2]>(),
-            raw.expose().capacity(),
-            payload.capacity(),
-            size_of_val(&**audience),
-            scopes.len(),
-        ]
-        .into_iter()
-        .chain(texts)
-        .fold(0, usize::saturating_add)
+        let Inner { raw, text, proven, .. } = &*self.0;
+        let audience = match &proven.audience {
+            Audience::One(_) => 0,
+            Audience::Many(places) => size_of_val(&**places),
+        };
+        [size_of::<Inner>(), size_of::<[usize; 2]>(), raw.expose().len(), text.len(), audience]
+            .into_iter()
+            .fold(0, usize::saturating_add)
     }
 }
 
-/// An [`Identity`] that has stopped borrowing.
-#[derive(Debug)]
-pub(crate) struct Proven {
-    subject: Option<Box<str>>,
-    client_id: Option<Box<str>>,
-    token_id: Option<Box<str>>,
-    scopes: Scopes,
+impl Inner {
+    /// As JSON.
+    fn claims(&self) -> &str {
+        usize::try_from(self.claims).ok().and_then(|length| self.text.get(..length)).unwrap_or_default()
+    }
+
+    fn read(&self, place: Option<Place>) -> Option<&str> {
+        place?.of(&self.text)
+    }
 }
 
-impl From<Identity<'_>> for Proven {
-    fn from(identity: Identity<'_>) -> Self {
-        Self {
-            subject: identity.subject.map(Into::into),
-            client_id: identity.client_id.map(Into::into),
-            token_id: identity.token_id.map(Into::into),
-            scopes: identity.scopes,
+impl Proven {
+    /// With what has no place in the claims, because it is written there with escapes, or not at all.
+    pub(crate) fn find<'a>(
+        identity: &Identity<'_>,
+        mut audience: impl Iterator<Item = &'a str>,
+        claims: &str,
+    ) -> (Self, String) {
+        let mut places = Places { claims, more: String::new() };
+        let proven = Self {
+            subject: identity.subject.and_then(|text| places.of(text)),
+            client_id: identity.client_id.and_then(|text| places.of(text)),
+            token_id: identity.token_id.and_then(|text| places.of(text)),
+            scopes: places.of(identity.scopes.as_str()),
+            audience: match (audience.next().and_then(|aud| places.of(aud)), audience.next()) {
+                (Some(only), None) => Audience::One(only),
+                (first, second) => {
+                    let others = second.into_iter().chain(audience).filter_map(|aud| places.of(aud));
+                    Audience::Many(first.into_iter().chain(others).collect())
+                }
+            },
+        };
+        (proven, places.more)
+    }
+}
+
+impl Places<'_> {
+    /// Where it is. `None` only for what is longer than any token.
+    fn of(&mut self, text: &str) -> Option<Place> {
+        // What was read from the claims is a part of them as a rule.
+        let start = text.as_ptr().addr().wrapping_sub(self.claims.as_ptr().addr());
+        if let Some(place) = Place::new(start, text.len())
+            && place.of(self.claims) == Some(text)
+        {
+            return Some(place);
         }
+        let place = Place::new(self.claims.len().checked_add(self.more.len())?, text.len())?;
+        self.more.push_str(text);
+        Some(place)
+    }
+}
+
+impl Place {
+    fn new(start: usize, length: usize) -> Option<Self> {
+        let end = u32::try_from(start.checked_add(length)?).ok()?;
+        Some(Self { start: u32::try_from(start).ok()?, end: NonZeroU32::new(end)? })
+    }
+
+    fn of(self, text: &str) -> Option<&str> {
+        text.get(usize::try_from(self.start).ok()?..usize::try_from(self.end.get()).ok()?)
     }
 }
 

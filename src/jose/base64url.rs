@@ -2,11 +2,24 @@
 //!
 //! The last point matters: a decoder that ignores left-over bits lets one token be written in several ways.
 
-use base64_simd::URL_SAFE_NO_PAD;
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
+use smallvec::{SmallVec, smallvec};
 
 /// Decodes; `None` for anything that is not canonical.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
+}
+
+/// Decodes what must be UTF-8.
+pub(crate) fn decode_text(text: &[u8]) -> Option<String> {
+    String::from_utf8(decode(text)?).ok()
+}
+
+/// Decodes what is short as a rule, and then needs no memory of its own.
+pub(crate) fn decode_small<const N: usize>(text: &[u8]) -> Option<SmallVec<[u8; N]>> {
+    let mut bytes = smallvec![0; URL_SAFE_NO_PAD.decoded_length(text).ok()?];
+    URL_SAFE_NO_PAD.decode(text, bytes.as_mut_slice().as_out()).ok()?;
+    Some(bytes)
 }
 
 /// Encodes.
@@ -24,6 +37,12 @@ mod tests {
     /// A second opinion on every length around the width of vectors, and on every byte in every place.
     #[test]
     fn another_decoder_accepts_the_same() {
+        let decode = |text: &str| {
+            let bytes = decode(text.as_bytes());
+            // Some of these need memory of their own, and some do not.
+            assert_eq!(decode_small::<64>(text.as_bytes()).map(SmallVec::into_vec), bytes);
+            bytes
+        };
         for length in 0..200_u8 {
             let bytes: Vec<u8> = (0..length).map(|n| n.wrapping_mul(151).wrapping_add(length)).collect();
             let text = URL_SAFE_NO_PAD.encode(&bytes);

@@ -1,18 +1,19 @@
 //! The compact serialization (RFC 7515 §7.1), taken apart and bounded before anything is decoded.
 
 use std::fmt;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::TokenError;
-use super::algorithm::{Algorithm, HmacAlgorithm};
 use super::base64url;
+use super::header::{Header, KnownHeaders};
+#[cfg(feature = "x5c")]
 use super::json::{Object, Value};
 
 /// The longest token that is looked at, in bytes. Enough for an RSA certificate chain or an ML-DSA signature,
 /// and four times what most servers let through in one header.
 pub const MAX_TOKEN_LENGTH: usize = 16 * 1024;
-
-/// The longest `kid` that is looked at, in bytes.
-pub const MAX_KID_LENGTH: usize = 256;
 
 /// The longest certificate chain that is looked at, with the token's own certificate. A root, one authority below it and
 /// another below that are more than is in use.
@@ -21,32 +22,15 @@ pub const MAX_CHAIN_LENGTH: usize = 4;
 /// A signed token, taken apart. Nothing in it is proven yet.
 pub(crate) struct Compact<'a> {
     /// What the signature covers: header and payload as they were sent.
-    pub(crate) signing_input: &'a str,
-    pub(crate) header: Header,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) signature: Vec<u8>,
+    pub(crate) signing_input: &'a [u8],
+    pub(crate) header: Arc<Header>,
+    pub(crate) signature: Signature,
+    header_segment: &'a [u8],
+    pub(super) payload_segment: &'a [u8],
 }
 
-/// The members of a header that decide anything. `jku`, `jwk` and `x5u` are not among them: key material from a token is
-/// never used (RFC 8725 §3.10). Nor is `x5c`, but for an issuer with roots of its own, who asks for it.
-pub(crate) struct Header {
-    pub(crate) alg: HeaderAlgorithm,
-    /// `""` where there is none.
-    pub(crate) typ: Box<str>,
-    pub(crate) kid: Option<Box<str>>,
-    /// Whether `typ` has a value of a wrong JSON type.
-    pub(crate) odd_typ: bool,
-    pub(crate) has_crit: bool,
-}
-
-/// What `alg` names. The name is compared with what the issuer may use; it chooses nothing (RFC 8725 §3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HeaderAlgorithm {
-    Signature(Algorithm),
-    Hmac(HmacAlgorithm),
-    /// `none` and everything else.
-    Unknown,
-}
+/// Those of RSA keys with up to 4096 bits, and of all curves, need no memory of their own.
+pub(crate) type Signature = SmallVec<[u8; 512]>;
 
 impl fmt::Debug for Compact<'_> {
     /// Nothing of the token.
@@ -56,25 +40,32 @@ impl fmt::Debug for Compact<'_> {
 }
 
 impl<'a> Compact<'a> {
-    pub(crate) fn parse(token: &'a str) -> Result<Self, TokenError> {
+    pub(crate) fn parse(token: &'a [u8], known: &KnownHeaders) -> Result<Self, TokenError> {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(TokenError::TooLong);
         }
-        let (signing_input, signature) = token.rsplit_once('.').ok_or(TokenError::Structure)?;
-        let (header, payload) = signing_input.split_once('.').ok_or(TokenError::Structure)?;
+        let (signing_input, signature) =
+            memchr::memrchr(b'.', token).and_then(|dot| around(token, dot)).ok_or(TokenError::Structure)?;
+        let (header_segment, payload_segment) = memchr::memchr(b'.', signing_input)
+            .and_then(|dot| around(signing_input, dot))
+            .ok_or(TokenError::Structure)?;
         // A third dot lands in the payload, and base64url has no dots. An empty signature is no signature.
         if signature.is_empty() {
             return Err(TokenError::Structure);
         }
-        let decode = |segment| base64url::decode(segment).ok_or(TokenError::Structure);
-        let header = decode(header)?;
-        let header = Object::parse(&header).map_err(|_| TokenError::Structure)?;
-        Ok(Self {
-            signing_input,
-            header: Header::read(&header)?,
-            payload: decode(payload)?,
-            signature: decode(signature)?,
-        })
+        let header = known.read(header_segment)?;
+        let signature = base64url::decode_small(signature).ok_or(TokenError::Structure)?;
+        Ok(Self { signing_input, header, signature, header_segment, payload_segment })
+    }
+
+    /// The second segment, which is JSON as a rule.
+    pub(crate) fn payload(&self) -> Result<String, TokenError> {
+        base64url::decode_text(self.payload_segment).ok_or(TokenError::Structure)
+    }
+
+    /// Its header will be met again: the token was verified.
+    pub(crate) fn is_verified(&self, known: &KnownHeaders) {
+        known.learn(self.header_segment, &self.header);
     }
 
     /// `x5c` (RFC 7515 §4.1.6): certificates as they are written, at least one and no more than [`MAX_CHAIN_LENGTH`].
@@ -82,8 +73,7 @@ impl<'a> Compact<'a> {
     /// The header is read once more for them, so that all other tokens pay nothing.
     #[cfg(feature = "x5c")]
     pub(crate) fn chain(&self) -> Option<Vec<String>> {
-        let (header, _) = self.signing_input.split_once('.')?;
-        let header = base64url::decode(header)?;
+        let header = base64url::decode_text(self.header_segment)?;
         let header = Object::parse(&header).ok()?;
         match header.member("x5c")? {
             Value::Array(chain) if (1..=MAX_CHAIN_LENGTH).contains(&chain.len()) => {
@@ -94,39 +84,9 @@ impl<'a> Compact<'a> {
     }
 }
 
-impl Header {
-    fn read(object: &Object<'_>) -> Result<Self, TokenError> {
-        let alg = object.member("alg").and_then(Value::as_str).ok_or(TokenError::Structure)?;
-        let kid = match object.member("kid") {
-            None => None,
-            Some(Value::String(kid)) if kid.len() <= MAX_KID_LENGTH => Some(kid.as_ref().into()),
-            Some(_) => return Err(TokenError::Structure),
-        };
-        let (typ, odd_typ) = match object.member("typ") {
-            None => (Box::default(), false),
-            Some(Value::String(typ)) => (typ.as_ref().into(), false),
-            Some(_) => (Box::default(), true),
-        };
-        Ok(Self {
-            alg: HeaderAlgorithm::named(alg),
-            typ,
-            kid,
-            odd_typ,
-            has_crit: object.member("crit").is_some(),
-        })
-    }
-}
-
-impl HeaderAlgorithm {
-    fn named(name: &str) -> Self {
-        if let Ok(algorithm) = name.parse() {
-            Self::Signature(algorithm)
-        } else if let Ok(algorithm) = name.parse() {
-            Self::Hmac(algorithm)
-        } else {
-            Self::Unknown
-        }
-    }
+/// What is before a place and what is behind it.
+fn around(text: &[u8], place: usize) -> Option<(&[u8], &[u8])> {
+    Some((text.get(..place)?, text.get(place.checked_add(1)?..)?))
 }
 
 #[cfg(test)]
@@ -134,7 +94,15 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+    use super::super::header::MAX_KID_LENGTH;
     use super::*;
+
+    /// Taken apart as far as it is for every request.
+    fn parse(token: &str) -> Result<Compact<'_>, TokenError> {
+        let token = Compact::parse(token.as_bytes(), &KnownHeaders::default())?;
+        token.payload()?;
+        Ok(token)
+    }
 
     fn token(header: &str) -> String {
         format!("{}.e30.c2ln", URL_SAFE_NO_PAD.encode(header))
@@ -143,7 +111,7 @@ mod tests {
     #[test]
     fn rfc7515_7_1_three_segments_of_canonical_base64url() {
         let good = token(r#"{"alg":"RS256"}"#);
-        assert!(Compact::parse(&good).is_ok());
+        assert!(parse(&good).is_ok());
         let header = good.split('.').next().unwrap();
         for bad in [
             String::new(),
@@ -164,18 +132,18 @@ mod tests {
             format!("{header}.e30.c2lnA"),
             format!("{good} "),
         ] {
-            assert_eq!(Compact::parse(&bad).unwrap_err(), TokenError::Structure, "{bad}");
+            assert_eq!(parse(&bad).unwrap_err(), TokenError::Structure, "{bad}");
         }
-        assert!(Compact::parse(&format!("{header}.e30.c2k")).is_ok());
+        assert!(parse(&format!("{header}.e30.c2k")).is_ok());
     }
 
     #[test]
     fn a_token_longer_than_the_limit_is_not_looked_at() {
         let mut long = token(r#"{"alg":"RS256"}"#);
         long.push_str(&"A".repeat(MAX_TOKEN_LENGTH - long.len()));
-        assert_ne!(Compact::parse(&long).err(), Some(TokenError::TooLong));
+        assert_ne!(parse(&long).err(), Some(TokenError::TooLong));
         long.push('A');
-        assert_eq!(Compact::parse(&long).unwrap_err(), TokenError::TooLong);
+        assert_eq!(parse(&long).unwrap_err(), TokenError::TooLong);
     }
 
     #[test]
@@ -189,11 +157,11 @@ mod tests {
             r#"{"alg":"RS256","alg":"RS256"}"#,
             r#"["RS256"]"#,
         ] {
-            assert_eq!(Compact::parse(&token(header)).unwrap_err(), TokenError::Structure, "{header}");
+            assert_eq!(parse(&token(header)).unwrap_err(), TokenError::Structure, "{header}");
         }
         let kid = |n| token(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "k".repeat(n)));
-        assert!(Compact::parse(&kid(MAX_KID_LENGTH)).is_ok());
-        assert_eq!(Compact::parse(&kid(MAX_KID_LENGTH + 1)).unwrap_err(), TokenError::Structure);
-        assert!(Compact::parse(&token(r#"{"alg":"RS256","typ":7}"#)).unwrap().header.odd_typ);
+        assert!(parse(&kid(MAX_KID_LENGTH)).is_ok());
+        assert_eq!(parse(&kid(MAX_KID_LENGTH + 1)).unwrap_err(), TokenError::Structure);
+        assert!(parse(&token(r#"{"alg":"RS256","typ":7}"#)).unwrap().header.odd_typ);
     }
 }

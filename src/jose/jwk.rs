@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::backend::{Curve, Material, VerifyingKey, sha256};
 use super::base64url;
-use super::compact::MAX_KID_LENGTH;
+use super::header::MAX_KID_LENGTH;
 use super::json::{Object, Value};
 use super::standing::Standing;
 
@@ -29,7 +29,7 @@ pub(crate) struct Key {
 
 impl Key {
     /// Reads a JWK (RFC 7517 §4) for an issuer that may use the `allowed` algorithms.
-    pub(crate) fn from_jwk(json: &[u8], allowed: AlgorithmSet) -> Result<Self, Reason> {
+    pub(crate) fn from_jwk(json: &str, allowed: AlgorithmSet) -> Result<Self, Reason> {
         let jwk = Object::parse(json).map_err(|_| "not a JSON object without duplicate members")?;
         let text = |name| jwk.member(name).map(|v| v.as_str().ok_or("a member is not a string")).transpose();
 
@@ -58,7 +58,7 @@ impl Key {
         };
         let bytes = |name| -> Result<Vec<u8>, Reason> {
             let encoded = text(name)?.ok_or("a member of the public key is missing")?;
-            base64url::decode(encoded).ok_or("a member is not canonical base64url")
+            base64url::decode(encoded.as_bytes()).ok_or("a member is not canonical base64url")
         };
         let material = match kty {
             "RSA" => rsa(bytes("n")?, bytes("e")?)?,

@@ -64,7 +64,7 @@ impl KeySet {
         let mut set = Self::default();
         for (index, jwk) in published.keys.iter().enumerate() {
             let imported = if set.keys.len() < MAX_KEYS {
-                Key::from_jwk(jwk.get().as_bytes(), allowed)
+                Key::from_jwk(jwk.get(), allowed)
             } else {
                 Err("there are more keys than are imported")
             };
@@ -174,7 +174,7 @@ impl KeySet {
             let newer_keys_may_help = !named && count == 0;
             return Err(NotVerified { fault: TokenError::UnknownKey, newer_keys_may_help });
         }
-        let message = token.signing_input.as_bytes();
+        let message = token.signing_input;
         let verified = candidates().find(|(_, prepared)| prepared.verify(message, &token.signature));
         verified
             .map(|(key, _)| key.standing().clone())

@@ -10,6 +10,7 @@ mod base64url;
 mod certificate;
 mod claims;
 mod compact;
+mod header;
 mod json;
 mod jwk;
 mod keyset;
@@ -26,7 +27,8 @@ use crate::time::Timestamp;
 
 pub use algorithm::{Algorithm, HmacAlgorithm, UnknownAlgorithm};
 pub use backend::crypto_backend;
-pub use compact::{MAX_CHAIN_LENGTH, MAX_KID_LENGTH, MAX_TOKEN_LENGTH};
+pub use compact::{MAX_CHAIN_LENGTH, MAX_TOKEN_LENGTH};
+pub use header::MAX_KID_LENGTH;
 pub use json::MAX_JSON_DEPTH;
 pub use keyset::{MAX_CANDIDATES, MAX_KEYS};
 
@@ -36,7 +38,8 @@ pub(crate) use backend::sha256;
 #[cfg(feature = "x5c")]
 pub(crate) use certificate::RootKey;
 pub(crate) use claims::{Claims, Validity};
-pub(crate) use compact::{Compact, HeaderAlgorithm};
+pub(crate) use compact::Compact;
+pub(crate) use header::{HeaderAlgorithm, KnownHeaders};
 pub(crate) use json::Value;
 pub(crate) use jwk::Key;
 pub(crate) use keyset::{KeySet, NotVerified};
@@ -227,11 +230,11 @@ impl Rules {
         if token.header.has_crit {
             return Err(TokenError::Critical);
         }
-        let audience = claims.audience()?;
+        let mut audience = claims.audience()?;
         let may_be_absent = self.audience_optional && !claims.has_audience();
         if let Some(expected) = &self.audience
             && !may_be_absent
-            && !audience.iter().any(|aud| expected.iter().any(|ours| ours == aud))
+            && !audience.any(|aud| expected.iter().any(|ours| ours == aud))
         {
             return Err(TokenError::Audience);
         }
@@ -296,7 +299,7 @@ impl SharedSecret {
 
     fn verify(&self, token: &Compact<'_>, algorithm: HmacAlgorithm) -> Result<Arc<Standing>, NotVerified> {
         let key = self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
-        if key.is_some_and(|key| key.verify(token.signing_input.as_bytes(), &token.signature)) {
+        if key.is_some_and(|key| key.verify(token.signing_input, &token.signature)) {
             Ok(self.standing.clone())
         } else {
             Err(NotVerified { fault: TokenError::Signature, newer_keys_may_help: false })

@@ -212,7 +212,7 @@ impl Chain {
 fn check_signature(key: &Key, token: &Compact<'_>) -> Result<(), TokenError> {
     let HeaderAlgorithm::Signature(algorithm) = token.header.alg else { return Err(TokenError::Algorithm) };
     let prepared = key.prepared_for(algorithm).ok_or(TokenError::UnknownKey)?;
-    let holds = prepared.verify(token.signing_input.as_bytes(), &token.signature);
+    let holds = prepared.verify(token.signing_input, &token.signature);
     if holds { Ok(()) } else { Err(TokenError::Signature) }
 }
 

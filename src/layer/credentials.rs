@@ -18,10 +18,10 @@ pub(super) enum Credentials<'a> {
 impl<'a> Credentials<'a> {
     /// Only the header counts: tokens in a query or a body are not looked for (OAuth 2.1 §5.1).
     pub(super) fn read(headers: &'a HeaderMap) -> Self {
-        let mut lines = headers.get_all(AUTHORIZATION).iter();
-        let Some(value) = lines.next() else { return Self::None };
+        let Some(value) = headers.get(AUTHORIZATION) else { return Self::None };
         // RFC 6750 §2: one method, once. Which of two would be meant is not for us to guess.
-        if lines.next().is_some() {
+        let some_name_comes_twice = headers.len() > headers.keys_len();
+        if some_name_comes_twice && headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
             return Self::Malformed;
         }
         let value = value.as_bytes();

@@ -116,7 +116,7 @@ impl Policy {
                 request.extensions_mut().insert(token);
                 Decision::Pass
             }
-            Err(Stop::Refused(_)) if !is_token68(raw) => {
+            Err(Stop::Refused(rejection)) if rejection.is_unread() && !is_token68(raw) => {
                 refuse(Rejection::new(RejectionKind::MalformedRequest))
             }
             Err(Stop::Refused(rejection)) => refuse(rejection),

@@ -5,7 +5,7 @@ mod ready;
 pub use self::ready::UnknownProfile;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::jose::{Claims, TokenError, Value};
-use crate::scope::Scopes;
+use crate::scope::Granted;
 
 /// Where an issuer's tokens say who the client is and what it may do, and what they must hold.
 ///
@@ -46,7 +46,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) client_id: Option<&'a str>,
     pub(crate) subject: Option<&'a str>,
     pub(crate) token_id: Option<&'a str>,
-    pub(crate) scopes: Scopes,
+    pub(crate) scopes: Granted<'a>,
 }
 
 impl Default for Profile {
@@ -211,13 +211,13 @@ impl Profile {
         let client = self.client.iter().find_map(|path| claims.text(path).transpose()).transpose()?;
         let scopes = match self.scope.iter().find_map(|path| claims.find(path).transpose()) {
             Some(value) => self.read_scopes(value?)?,
-            None => Scopes::default(),
+            None => Granted::default(),
         };
         let identity = Identity {
             client_id: not_empty(client),
             subject: not_empty(claims.text("sub")?),
             token_id: not_empty(claims.text("jti")?),
-            scopes: if self.trust_scopes { scopes } else { Scopes::default() },
+            scopes: if self.trust_scopes { scopes } else { Granted::default() },
         };
         for (claim, values) in &self.values {
             match claims.hold(claim, values)? {
@@ -230,15 +230,15 @@ impl Profile {
         Ok(identity)
     }
 
-    fn read_scopes(&self, value: &Value<'_>) -> Result<Scopes, TokenError> {
+    fn read_scopes<'a>(&self, value: &'a Value<'_>) -> Result<Granted<'a>, TokenError> {
         match value {
-            Value::String(list) => Ok(Scopes::from_list(list)),
+            Value::String(list) => Ok(Granted::from_list(list)),
             Value::Array(items) => {
                 let items: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-                Ok(Scopes::from_items(items.ok_or(TokenError::ClaimType)?))
+                Ok(Granted::from_items(items.ok_or(TokenError::ClaimType)?))
             }
             Value::Object(members) if self.scope_members => {
-                Ok(Scopes::from_items(members.names_of_objects().ok_or(TokenError::ClaimType)?))
+                Ok(Granted::from_items(members.names_of_objects().ok_or(TokenError::ClaimType)?))
             }
             _ => Err(TokenError::ClaimType),
         }

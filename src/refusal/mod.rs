@@ -131,6 +131,11 @@ impl Rejection {
         rejection
     }
 
+    /// Whether nobody has looked at every byte of the token.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self.token_error, Some(TokenError::TooLong | TokenError::Structure))
+    }
+
     /// A refusal that names the scopes of one token that would meet the rule, if there are any.
     pub(crate) fn asking(self, rule: &Rule) -> Self {
         let scope = Some(rule.sufficient_scopes()).filter(|scope| !scope.is_empty());
@@ -200,7 +205,7 @@ impl Rejection {
         if row.status.is_server_error() {
             return None;
         }
-        let mut challenge = challenge::Challenge::bearer();
+        let mut challenge = challenge::Challenge::default();
         if let Some(error) = row.error {
             challenge =
                 challenge.parameter("error", error).parameter("error_description", self.description());

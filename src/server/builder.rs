@@ -11,7 +11,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Observer, Observers, Warnings};
 use crate::fetch::Fetch;
 use crate::identity::ServerIdentity;
-use crate::jose::crypto_backend;
+use crate::jose::{KnownHeaders, crypto_backend};
 use crate::scope::{Implications, Scope};
 use crate::time::{Clock, SystemClock};
 
@@ -169,7 +169,7 @@ impl ResourceServerBuilder {
         let implications = read_implications(&self.implies).map_err(|error| error.at("implies"))?;
         let fetch = self.default_fetch()?;
         let fetches_https = self.fetch.is_some() || cfg!(any(feature = "rustls", feature = "native-tls"));
-        let observers = Observers::new(self.observers);
+        let (observers, start) = (Observers::new(self.observers), self.clock.instant());
         let defaults = Defaults {
             audience: &self.identifier,
             fetch,
@@ -178,8 +178,9 @@ impl ResourceServerBuilder {
             observers: &observers,
         };
         let mut issuers = Vec::new();
-        for (index, issuer) in self.issuers.into_iter().enumerate() {
-            let issuer = issuer.resolve(&defaults).map_err(|error| error.at(&format!("issuer[{index}]")))?;
+        for (place, issuer) in self.issuers.into_iter().enumerate() {
+            let issuer =
+                issuer.resolve(place, &defaults).map_err(|error| error.at(&format!("issuer[{place}]")))?;
             issuers.push(issuer);
         }
         let by_iss = index(&issuers)?;
@@ -197,7 +198,8 @@ impl ResourceServerBuilder {
             identity,
             issuers,
             by_iss,
-            cache: self.cache.map(Cache::new),
+            headers: KnownHeaders::default(),
+            cache: self.cache.map(|limits| Cache::new(limits, start)),
             metadata_members: self.metadata,
             scopes: Mutex::default(),
         })))

@@ -13,7 +13,7 @@ use crate::identity::IssuerIdentity;
 use crate::jose::{Algorithm, AlgorithmSet, Rules, normal_type};
 use crate::keys::{Context, KeySource, Keys};
 use crate::profile::Profile;
-use crate::scope::{Scope, Scopes};
+use crate::scope::{Granted, Scope};
 use crate::time::Clock;
 
 /// The tolerance for clocks that differ, for `exp`, `nbf` and `iat` alike.
@@ -55,7 +55,7 @@ pub(super) struct TrustedIssuer {
     /// The clients whose tokens are accepted; `None` for all.
     pub(super) clients: Option<HashSet<String>>,
     /// What clients may do besides what their tokens say.
-    pub(super) grants: HashMap<String, Scopes>,
+    pub(super) grants: HashMap<String, Granted<'static>>,
     /// Whether our metadata name it.
     pub(super) listed: bool,
 }
@@ -260,7 +260,7 @@ impl Issuer {
         url.and_then(|url| url.split_once(':')).is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"))
     }
 
-    pub(super) fn resolve(self, defaults: &Defaults<'_>) -> Result<TrustedIssuer, ConfigError> {
+    pub(super) fn resolve(self, place: usize, defaults: &Defaults<'_>) -> Result<TrustedIssuer, ConfigError> {
         self.check()?;
         let algorithms: AlgorithmSet = self
             .algorithms
@@ -285,10 +285,10 @@ impl Issuer {
             audience_optional: self.profile.audience_is_optional(),
             leeway: self.leeway,
         };
-        let mut grants: HashMap<String, Scopes> = HashMap::new();
+        let mut grants: HashMap<String, Granted<'static>> = HashMap::new();
         for (client, scopes) in self.grants {
             let granted = grants.entry(client).or_default();
-            *granted = granted.and(&Scopes::from_items(scopes.iter().map(String::as_str)));
+            *granted = granted.and(&Granted::from_items(scopes.iter().map(String::as_str)));
         }
         let keys = self.keys.resolve(Context {
             iss: self.iss.as_deref(),
@@ -304,6 +304,7 @@ impl Issuer {
         });
         let keys = keys.map_err(|error| error.at("keys"))?;
         let identity = Arc::new(IssuerIdentity {
+            place,
             name: self.name.into(),
             iss: self.iss.map(Into::into),
             leeway: self.leeway,

@@ -29,6 +29,7 @@ pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
 pub(crate) use self::verify::{Pending, Stop, Trusted, Verified, Waited};
 use crate::event::Event;
 use crate::identity::ServerIdentity;
+use crate::jose::KnownHeaders;
 use crate::keys::KeySource;
 use crate::keys::remote::{Available, Ended};
 use crate::refusal::Rejection;
@@ -68,6 +69,8 @@ pub(crate) struct Inner {
     issuers: Vec<TrustedIssuer>,
     /// From an exact `iss` to its place in `issuers`.
     by_iss: HashMap<Box<str>, usize>,
+    /// Of tokens that were verified before.
+    headers: KnownHeaders,
     /// Tokens that were verified before.
     cache: Option<Cache>,
     /// The configured members of our metadata.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
-use super::cache::{MAX_CACHED_FOR, Verdict};
 use super::issuer::TrustedIssuer;
 use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
@@ -58,8 +57,7 @@ pub(crate) enum Trusted {
 
 /// What was found good about a token.
 struct Accepted {
-    audience: Box<[Box<str>]>,
-    identity: Proven,
+    proven: (Proven, String),
     validity: Validity,
     standing: Arc<Standing>,
 }
@@ -92,29 +90,23 @@ impl Inner {
         if let Some(token) = self.recall(raw, trusted) {
             return Ok(Verified { token, cached: true });
         }
-        let raw = std::str::from_utf8(raw).map_err(|_| TokenError::Structure)?;
-        let token = Compact::parse(raw)?;
-        let claims = Claims::parse(&token.payload)?;
+        let token = Compact::parse(raw, &self.headers)?;
+        let payload = token.payload()?;
+        let claims = Claims::parse(&payload)?;
         if token.header.alg == HeaderAlgorithm::Unknown {
             return Err(TokenError::Algorithm.into());
         }
         let iss = claims.issuer()?;
         let now = self.identity.clock.now().into();
         let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
-        let (issuer, accepted) = accept(&candidates, &token, &claims, now, waited)
+        let (issuer, accepted) = accept(&candidates, &token, (&claims, &payload), now, waited)
             .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
-        let Accepted { audience, identity, validity, standing } = accepted;
+        let Accepted { proven, validity, standing } = accepted;
         drop(claims);
-        let token = Token::verified(
-            self.identity.clone(),
-            issuer.identity.clone(),
-            raw,
-            token.payload,
-            audience,
-            identity,
-            validity,
-        );
-        self.remember(&token, standing, trusted);
+        token.is_verified(&self.headers);
+        let (server, issuer) = (self.identity.clone(), issuer.identity.clone());
+        let token = Token::verified(server, issuer, raw, payload, proven, validity, standing);
+        self.remember(&token, trusted);
         Ok(Verified { token, cached: false })
     }
 
@@ -126,47 +118,47 @@ impl Inner {
         if raw.len() > MAX_TOKEN_LENGTH {
             return None;
         }
-        let verdict = cache.find(raw)?;
-        if !verdict.answers(trusted) {
+        let instant = self.identity.clock.instant();
+        if let Some(token) = cache.find_near(raw, trusted, instant) {
+            if self.holds(&token, instant) {
+                return Some(token);
+            }
+            cache.forget_near(&token);
+        }
+        let token = cache.find(raw, trusted, instant)?;
+        if !self.holds(&token, instant) {
+            cache.forget(&token);
             return None;
         }
-        let issuer = self.issuers.get(verdict.issuer)?;
-        let (now, instant): (Timestamp, _) =
-            (self.identity.clock.now().into(), self.identity.clock.instant());
-        let holds = instant < verdict.until
-            && issuer.rules.check_validity(verdict.token.validity(), now).is_ok()
-            && issuer.keys.are_usable(instant)
-            // Last, because asking for the keys may have let in a newer set.
-            && verdict.standing.is_good(now);
-        if !holds {
-            cache.forget(&verdict);
-            return None;
-        }
-        verdict.note_use();
-        Some(verdict.token.clone())
+        Some(token)
+    }
+
+    /// Whether what was found about a token holds now.
+    fn holds(&self, token: &Token, instant: Instant) -> bool {
+        let now = self.identity.clock.now().into();
+        self.issuers.get(token.trusted_issuer().place).is_some_and(|issuer| {
+            issuer.rules.check_validity(token.validity(), now).is_ok()
+                && issuer.keys.are_usable(instant)
+                // Last, because asking for the keys may have let in a newer set.
+                && token.standing().is_good(now)
+        })
     }
 
     /// The key may have been withdrawn since it verified the token. Then its standing says so.
-    fn remember(&self, token: &Token, standing: Arc<Standing>, trusted: &Trusted) {
+    fn remember(&self, token: &Token, trusted: &Trusted) {
         let Some(cache) = &self.cache else { return };
-        let ours = |issuer: &TrustedIssuer| Arc::ptr_eq(&issuer.identity, token.trusted_issuer());
-        let now = self.identity.clock.instant();
-        let (Some(issuer), Some(until)) =
-            (self.issuers.iter().position(ours), now.checked_add(MAX_CACHED_FOR))
-        else {
-            return;
-        };
         let unnamed = token.trusted_issuer().iss.is_none();
         // Which of them a token belongs to is what their keys say, and those may change.
-        let rivals = self
-            .issuers
-            .iter()
-            .filter(|issuer| issuer.identity.iss.is_none() && !matches!(issuer.keys, KeySource::Fixed(_)));
-        if unnamed && rivals.count() > 1 {
+        let rivals = || {
+            self.issuers
+                .iter()
+                .filter(|issuer| issuer.identity.iss.is_none() && !matches!(issuer.keys, KeySource::Fixed(_)))
+        };
+        if unnamed && rivals().count() > 1 {
             return;
         }
         let asked = unnamed.then(|| trusted.clone());
-        cache.insert(Verdict::new(token.clone(), issuer, standing, asked, until), now);
+        cache.insert(token.clone(), asked, self.identity.clock.instant());
     }
 
     /// The one issuer that a token names or, for a token that names none, every unnamed one.
@@ -187,7 +179,7 @@ impl Inner {
 fn accept<'a>(
     candidates: &(impl Iterator<Item = &'a TrustedIssuer> + Clone),
     token: &Compact<'_>,
-    claims: &Claims<'_>,
+    claims: (&Claims<'_>, &str),
     now: Timestamp,
     waited: Option<&Waited>,
 ) -> Result<(&'a TrustedIssuer, Accepted), Refusal> {
@@ -284,14 +276,13 @@ impl TrustedIssuer {
     fn accept(
         &self,
         token: &Compact<'_>,
-        claims: &Claims<'_>,
+        (claims, payload): (&Claims<'_>, &str),
         now: Timestamp,
     ) -> Result<Accepted, Failure<'_>> {
         let validity = self.rules.check(token, claims, now)?;
         let standing = self.check_signature(token, now)?;
-        let identity = self.identify(claims)?.into();
-        let audience = claims.audience()?.into_iter().map(Into::into).collect();
-        Ok(Accepted { audience, identity, validity, standing })
+        let proven = Proven::find(&self.identify(claims)?, claims.audience()?, payload);
+        Ok(Accepted { proven, validity, standing })
     }
 
     /// Who it is, whether we deal with them, and what we let them do.
@@ -335,13 +326,6 @@ impl TrustedIssuer {
             }
             Failure::Miss { remote, tried, fault: not.fault }
         })
-    }
-}
-
-impl Verdict {
-    /// Whether this is an answer to somebody who trusts these. A token that names its issuer has one, whoever asks.
-    fn answers(&self, trusted: &Trusted) -> bool {
-        trusted.includes(self.token.issuer_name()) && self.asked.as_ref().is_none_or(|asked| asked == trusted)
     }
 }
 
@@ -391,6 +375,12 @@ impl Trusted {
             Self::All => true,
             Self::Only(names) => names.iter().any(|trusted| &**trusted == name),
         }
+    }
+
+    /// Whether what was found when others were asked is an answer to somebody who trusts these. A token that names its
+    /// issuer has one answer, whoever asks.
+    pub(super) fn is_answered_by(&self, asked: Option<&Self>, issuer: &str) -> bool {
+        self.includes(issuer) && asked.is_none_or(|asked| asked == self)
     }
 }
 

@@ -65,14 +65,22 @@ impl Counting {
         self.verify(token).await.unwrap().1
     }
 
-    /// Makes it known.
+    /// Makes it known: to the server and, as it comes again and again, to this thread.
     async fn learn(&self, token: &str) {
         self.verify(token).await.unwrap();
-        assert!(self.is_hit(token).await, "known once it was verified");
+        for _ in 0..4 {
+            assert!(self.is_hit(token).await, "known once it was verified");
+        }
     }
 
     async fn error(&self, token: &str) -> Option<TokenError> {
         self.api.verify(token).await.unwrap_err().token_error()
+    }
+
+    /// Of its first key.
+    fn kid(&self) -> String {
+        let jwks: Value = serde_json::from_str(&self.idp.jwks()).unwrap();
+        jwks["keys"][0]["kid"].as_str().unwrap().to_owned()
     }
 
     fn hits(&self) -> usize {
@@ -108,11 +116,67 @@ async fn a_token_that_comes_again_is_known_and_says_the_same() {
     let (second, cached) = world.verify(&raw).await.unwrap();
     assert!(cached);
     assert_eq!(said(&first), said(&second));
+    for _ in 0..200 {
+        let (again, cached) = world.verify(&raw).await.unwrap();
+        assert!(cached);
+        assert_eq!(said(&first), said(&again));
+    }
     assert_eq!(second.claims::<Value>().unwrap()["tenant"], "blue");
     // A layer of the same server knows it too.
     let app = crate::support::app(&BearerAuthLayer::new(world.api.clone()));
     assert_eq!(status(&app, bearer(&raw)).await, StatusCode::OK);
-    assert_eq!((world.accepted.load(Ordering::Relaxed), world.hits()), (3, 2));
+    assert_eq!((world.accepted.load(Ordering::Relaxed), world.hits()), (203, 202));
+}
+
+/// Texts that are not in the claims letter by letter, several audiences, and scopes that are no list.
+#[tokio::test]
+async fn a_known_token_says_the_same_however_its_claims_are_written() {
+    let world = Counting::with(|idp| vec![idp.issuer().grant("caf\u{e9}\"\n", ["granted"])]);
+    let claims = json!({
+        "aud": ["https://other.example.com", API, "", "\u{1f600}"],
+        "sub": "line\nline",
+        "client_id": "caf\u{e9}\"\n",
+        "jti": "\\",
+        "scope": ["a", "b:c"],
+    });
+    let members = claims.as_object().unwrap().iter();
+    let raw =
+        members.fold(world.idp.token(API), |token, (name, value)| token.claim(name, value.clone())).sign();
+    let (first, _) = world.verify(&raw).await.unwrap();
+    for _ in 0..5 {
+        let (again, cached) = world.verify(&raw).await.unwrap();
+        assert!(cached);
+        assert_eq!(said(&first), said(&again));
+    }
+    assert_eq!(first.audience().collect::<Vec<_>>(), ["https://other.example.com", API, "", "\u{1f600}"]);
+    let ids = [first.subject(), first.client_id(), first.token_id()];
+    assert_eq!(ids, [Some("line\nline"), Some("caf\u{e9}\"\n"), Some("\\")]);
+    assert_eq!(first.scopes().to_string(), "a b:c granted");
+}
+
+/// What a thread remembers for itself is its own, and no other's.
+#[test]
+fn every_thread_knows_what_one_has_verified_and_forgets_it_with_the_key() {
+    let world = Counting::with(|idp| vec![Issuer::new(ISSUER).keys(Keys::jwks(idp.jwks()))]);
+    let raw = world.token();
+    let blocked = Barrier::new(3);
+    let serve = || {
+        for _ in 0..5 {
+            assert!(block_on(world.api.verify(&raw)).is_ok());
+        }
+        blocked.wait();
+        blocked.wait();
+        assert_eq!(block_on(world.error(&raw)), Some(TokenError::UnknownKey));
+    };
+    block_on(world.learn(&raw));
+    std::thread::scope(|scope| {
+        let threads = [scope.spawn(serve), scope.spawn(serve)];
+        blocked.wait();
+        assert_eq!(world.api.block_key(ISSUER, &world.kid()), Ok(true));
+        blocked.wait();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    assert_eq!(block_on(world.error(&raw)), Some(TokenError::UnknownKey));
 }
 
 #[tokio::test]
@@ -354,10 +418,6 @@ async fn a_set_that_is_confirmed_or_sent_again_keeps_what_it_has_verified() {
 
 #[tokio::test]
 async fn a_blocked_key_takes_its_tokens_along_at_once() {
-    let kid = |idp: &Idp| {
-        let jwks: Value = serde_json::from_str(&idp.jwks()).unwrap();
-        jwks["keys"][0]["kid"].as_str().unwrap().to_owned()
-    };
     let remote = Counting::new();
     let fixed = Counting::with(|idp| vec![Issuer::new(ISSUER).keys(Keys::jwks(idp.jwks()))]);
     for world in [remote, fixed] {
@@ -365,7 +425,7 @@ async fn a_blocked_key_takes_its_tokens_along_at_once() {
         world.learn(&token).await;
         assert_eq!(world.api.block_key(ISSUER, "another"), Ok(false));
         assert!(world.is_hit(&token).await);
-        assert_eq!(world.api.block_key(ISSUER, &kid(&world.idp)), Ok(true));
+        assert_eq!(world.api.block_key(ISSUER, &world.kid()), Ok(true));
         assert_eq!(world.error(&token).await, Some(TokenError::UnknownKey));
         world.api.refresh_now(ISSUER).await.unwrap();
         assert_eq!(world.error(&token).await, Some(TokenError::UnknownKey), "also in a newer set");
@@ -593,8 +653,6 @@ fn no_request_that_starts_after_a_block_is_accepted() {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let token = world.token();
         runtime.block_on(world.learn(&token));
-        let jwks: Value = serde_json::from_str(&world.idp.jwks()).unwrap();
-        let kid = jwks["keys"][0]["kid"].as_str().unwrap();
         let (blocked, done) = (AtomicBool::new(false), AtomicBool::new(false));
         let start = Barrier::new(4);
         let (accepted, late) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -620,7 +678,7 @@ fn no_request_that_starts_after_a_block_is_accepted() {
             });
             start.wait();
             std::thread::sleep(Duration::from_millis(round));
-            assert_eq!(world.api.block_key(ISSUER, kid), Ok(true));
+            assert_eq!(world.api.block_key(ISSUER, &world.kid()), Ok(true));
             blocked.store(true, Ordering::Release);
             std::thread::sleep(Duration::from_millis(5));
             done.store(true, Ordering::Release);

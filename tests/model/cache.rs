@@ -3,8 +3,8 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::tests::{check, verdict_on};
-use super::{Cache, Limits, MAX_CACHED_FOR, Verdict};
+use super::tests::{check, token_on};
+use super::{Cache, Limits, Token, Trusted};
 use crate::sync::{Thread, explore, never, thread};
 
 /// Texts that share a shard, whichever it is.
@@ -19,8 +19,8 @@ fn look(cache: &Cache, raw: &str) {
     check(&shard.read().unwrap_or_else(PoisonError::into_inner));
 }
 
-fn insert(cache: &Cache, verdict: Arc<Verdict>, now: Instant) {
-    cache.insert(Arc::into_inner(verdict).unwrap(), now);
+fn find(cache: &Cache, raw: &str, now: Instant) -> Option<Token> {
+    cache.find(raw.as_bytes(), &Trusted::All, now)
 }
 
 /// Large tokens are stored, used and forgotten at the same time, of which a shard can hold two.
@@ -30,27 +30,24 @@ fn insert(cache: &Cache, verdict: Arc<Verdict>, now: Instant) {
 fn the_bounds_hold_between_threads() {
     explore(3, || {
         let now = Instant::now();
-        let cache = Arc::new(Cache::new(Limits::DEFAULT));
+        let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
         let [one, two, three, four] = neighbours(&cache);
-        let large = |raw: &str| {
-            verdict_on(raw, vec![0; Limits::DEFAULT.shared().bytes * 2 / 5], now + MAX_CACHED_FOR)
-        };
-        insert(&cache, large(&one), now);
-        insert(&cache, large(&two), now);
+        let large = |raw: &str| token_on(raw, " ".repeat(Limits::DEFAULT.shared().bytes * 2 / 5));
+        cache.insert(large(&one), None, now);
+        cache.insert(large(&two), None, now);
         let stores = [three, four].map(|raw| {
             let (cache, verdict) = (cache.clone(), large(&raw));
             thread(move || {
-                insert(&cache, verdict, now);
+                cache.insert(verdict, None, now);
                 look(&cache, &raw);
             })
         });
-        if let Some(found) = cache.find(one.as_bytes()) {
-            found.note_use();
+        if let Some(found) = find(&cache, &one, now) {
             look(&cache, &one);
             cache.forget(&found);
         }
         look(&cache, &one);
-        never(cache.find(one.as_bytes()).is_some(), "a verdict was found after it was forgotten");
+        never(find(&cache, &one, now).is_some(), "a verdict was found after it was forgotten");
         stores.into_iter().for_each(Thread::join);
         look(&cache, &one);
     });
@@ -63,20 +60,20 @@ fn the_bounds_hold_between_threads() {
 fn the_newer_verdict_stays() {
     explore(3, || {
         let now = Instant::now();
-        let cache = Arc::new(Cache::new(Limits::DEFAULT));
-        let small = || verdict_on("token", Vec::new(), now + MAX_CACHED_FOR);
-        insert(&cache, small(), now);
-        let old = cache.find(b"token").unwrap();
+        let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
+        let small = || token_on("token", String::new());
+        cache.insert(small(), None, now);
+        let old = find(&cache, "token", now).unwrap();
         let forget = || {
             let (cache, old) = (cache.clone(), old.clone());
             thread(move || cache.forget(&old))
         };
         let forget = [forget(), forget()];
-        insert(&cache, small(), now);
-        let newer = cache.find(b"token");
-        never(newer.is_none_or(|newer| Arc::ptr_eq(&newer, &old)), "a verdict was lost when it was stored");
+        cache.insert(small(), None, now);
+        let newer = find(&cache, "token", now);
+        never(newer.is_none_or(|newer| newer.is_same(&old)), "a verdict was lost when it was stored");
         forget.into_iter().for_each(Thread::join);
-        never(cache.find(b"token").is_none(), "a newer verdict was forgotten");
+        never(find(&cache, "token", now).is_none(), "a newer verdict was forgotten");
         look(&cache, "token");
     });
 }

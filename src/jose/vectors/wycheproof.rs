@@ -278,7 +278,7 @@ fn check_signatures(file: &str, algorithm: Algorithm, total: u32, accepted: usiz
     let Some(vectors) = Vectors::find() else { return };
     let mut answers = Answers::new(exceptions);
     for group in groups::<SignatureGroup>(&vectors, file) {
-        let key = Key::from_jwk(jwk(&group, algorithm).as_bytes(), everything());
+        let key = Key::from_jwk(&jwk(&group, algorithm), everything());
         let prepared = key.as_ref().map(|key| key.prepared_for(algorithm));
         for test in group.tests {
             let outcome = match prepared {

@@ -6,20 +6,22 @@
 //! It is a map of our own, because what matters here is that its bounds can be read off: a crate such as quick_cache
 //! bounds one weight, knows neither ages nor their end, and would bring unsafe code to where tokens are kept.
 
+mod near;
+
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::mem::size_of;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::near::Near;
 use super::verify::Trusted;
-use crate::jose::Standing;
 use crate::sync::{AtomicBool, RandomState, RwLock};
 use crate::token::Token;
 
 #[cfg(all(test, tower_bearer_model))]
-#[path = "../../tests/model/cache.rs"]
+#[path = "../../../tests/model/cache.rs"]
 mod model;
 
 /// So many verified tokens are remembered by one server, unless
@@ -38,22 +40,34 @@ const SHARDS: usize = 16;
 /// So many bytes at the end of a token say where it is stored: 96 bits of its signature.
 const HASHED: usize = 16;
 
-/// What an entry takes besides its token: itself, its counters, and its places in a map and a queue that may be a little
-/// more than half empty.
-const BOOKKEEPING: usize =
-    size_of::<Verdict>() + 2 * size_of::<usize>() + 3 * (2 * size_of::<u64>() + size_of::<usize>());
+/// What an entry takes besides its token: its places in a map and a queue, either of which may be a little more than half
+/// empty.
+const BOOKKEEPING: usize = size_of::<(u64, Verdict)>() * 16 / 7 + 2 * size_of::<u64>();
 
 /// Bounded, forgetful, and of one server alone. Only tokens that were verified come in: whoever has none can neither fill
 /// it nor push anybody out.
 pub(super) struct Cache {
     shards: [RwLock<Shard>; SHARDS],
+    start: Instant,
     /// Seeded at random, so that nobody can choose who shares a shard or a place in it.
     hasher: RandomState,
+    near: Near,
 }
 
 /// For what is a hash already.
 #[derive(Default)]
 struct Hashed(u64);
+
+/// Microseconds after the cache was made: half of what an `Instant` takes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(u64);
+
+impl Moment {
+    /// So long after the cache was made.
+    fn after(start: Duration) -> Self {
+        Self(u64::try_from(start.as_micros()).unwrap_or(u64::MAX))
+    }
+}
 
 /// How much is remembered at most.
 #[derive(Clone, Copy, Debug)]
@@ -62,17 +76,13 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-/// That a token was good, and what this rests on.
-pub(super) struct Verdict {
-    pub(super) token: Token,
-    /// The place of its issuer among the server's.
-    pub(super) issuer: usize,
-    /// Of the key that has verified it.
-    pub(super) standing: Arc<Standing>,
+/// That a token was good. What this rests on is the token's own: its times, its issuer, and the standing of its key.
+struct Verdict {
+    token: Token,
     /// Who was asked, if the token does not say whom to ask: then the answer is one to this question only.
-    pub(super) asked: Option<Trusted>,
+    asked: Option<Box<Trusted>>,
     /// It is forgotten then.
-    pub(super) until: Instant,
+    until: Moment,
     /// Somebody has sent it again since it was last considered for eviction.
     used: AtomicBool,
 }
@@ -81,51 +91,83 @@ pub(super) struct Verdict {
 struct Shard {
     limits: Limits,
     /// Two tokens with the same hash push each other out. They are told apart by their text.
-    by_hash: HashMap<u64, Arc<Verdict>, BuildHasherDefault<Hashed>>,
+    by_hash: HashMap<u64, Verdict, BuildHasherDefault<Hashed>>,
     order: VecDeque<u64>,
     bytes: usize,
 }
 
 impl Cache {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, start: Instant) -> Self {
         let shard = |_| RwLock::new(Shard::new(limits.shared()));
-        Self { shards: std::array::from_fn(shard), hasher: RandomState::new() }
+        Self { shards: std::array::from_fn(shard), start, hasher: RandomState::new(), near: Near::default() }
+    }
+
+    /// What this thread remembers about this very text, if it has come to it often.
+    pub(super) fn find_near(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
+        self.near.find(raw, trusted, self.moment(now))
     }
 
     /// What was found about this very text, byte for byte.
     ///
     /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the end of the
     /// signature: how long it takes says nothing about a token that is stored.
-    pub(super) fn find(&self, raw: &[u8]) -> Option<Arc<Verdict>> {
+    pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
         let hash = self.hash(raw);
         let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
-        shard.find(hash, raw).cloned()
+        let verdict = shard.find(hash, raw)?;
+        if self.moment(now) >= verdict.until
+            || !trusted.is_answered_by(verdict.asked.as_deref(), verdict.token.issuer_name())
+        {
+            return None;
+        }
+        verdict.note_use();
+        let (token, until) = (verdict.token.clone(), verdict.until);
+        if self.near.wants(&token) {
+            let asked = verdict.asked.clone();
+            drop(shard);
+            self.near.keep(&token, asked, until);
+        }
+        Some(token)
     }
 
-    pub(super) fn insert(&self, verdict: Verdict, now: Instant) {
-        let hash = self.hash(verdict.token.raw().as_bytes());
+    /// Remembers that a token was good, for [`MAX_CACHED_FOR`].
+    ///
+    /// `asked` is who was asked, if the token does not say whom to ask: then the answer is one to this question only.
+    pub(super) fn insert(&self, token: Token, asked: Option<Trusted>, now: Instant) {
+        let until = now.checked_add(MAX_CACHED_FOR).map_or(Moment(0), |until| self.moment(until));
+        let (verdict, now) = (Verdict::new(token, asked, until), self.moment(now));
+        let hash = self.hash(verdict.token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let evicted = shard.insert(hash, Arc::new(verdict), now);
+        let evicted = shard.insert(hash, verdict, now);
         drop(shard);
         // Wiping them takes its time.
         drop(evicted);
     }
 
-    /// Forgets a verdict that does not hold any more, but not a newer one about the same token.
-    pub(super) fn forget(&self, verdict: &Arc<Verdict>) {
-        let hash = self.hash(verdict.token.raw().as_bytes());
+    /// Forgets a token about which the verdict does not hold any more, but not a newer verdict about the same text.
+    pub(super) fn forget(&self, token: &Token) {
+        let hash = self.hash(token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if shard.by_hash.get(&hash).is_some_and(|known| Arc::ptr_eq(known, verdict)) {
+        if shard.by_hash.get(&hash).is_some_and(|known| known.token.is_same(token)) {
             shard.remove(hash);
         }
+    }
+
+    /// What is only this thread's.
+    pub(super) fn forget_near(&self, token: &Token) {
+        self.near.forget(token.raw());
     }
 
     /// A token ends with its signature, which nobody but the issuer chooses: the last bytes of it tell tokens apart as well
     /// as all would, at a tenth of the time.
     fn hash(&self, raw: &[u8]) -> u64 {
         self.hasher.hash_one(raw.last_chunk::<HASHED>().map_or(raw, |end| end))
+    }
+
+    fn moment(&self, now: Instant) -> Moment {
+        Moment::after(now.saturating_duration_since(self.start))
     }
 
     /// By bits that the map within makes little use of.
@@ -144,18 +186,12 @@ impl Limits {
 }
 
 impl Verdict {
-    pub(super) fn new(
-        token: Token,
-        issuer: usize,
-        standing: Arc<Standing>,
-        asked: Option<Trusted>,
-        until: Instant,
-    ) -> Self {
-        Self { token, issuer, standing, asked, until, used: AtomicBool::new(false) }
+    fn new(token: Token, asked: Option<Trusted>, until: Moment) -> Self {
+        Self { token, asked: asked.map(Box::new), until, used: AtomicBool::new(false) }
     }
 
     /// It has served again. Written once only, so that a token in constant use is read alone.
-    pub(super) fn note_use(&self) {
+    fn note_use(&self) {
         if !self.used.load(Ordering::Relaxed) {
             self.used.store(true, Ordering::Relaxed);
         }
@@ -183,12 +219,12 @@ impl Shard {
         Self { limits, by_hash: HashMap::default(), order: VecDeque::new(), bytes: 0 }
     }
 
-    fn find(&self, hash: u64, raw: &[u8]) -> Option<&Arc<Verdict>> {
+    fn find(&self, hash: u64, raw: &[u8]) -> Option<&Verdict> {
         self.by_hash.get(&hash).filter(|verdict| verdict.token.is(raw))
     }
 
     /// Makes room and takes it in; returns what had to go.
-    fn insert(&mut self, hash: u64, verdict: Arc<Verdict>, now: Instant) -> Vec<Arc<Verdict>> {
+    fn insert(&mut self, hash: u64, verdict: Verdict, now: Moment) -> Vec<Verdict> {
         let mut gone: Vec<_> = self.remove(hash).into_iter().collect();
         while self.oldest().is_some_and(|oldest| oldest.until <= now) {
             gone.extend(self.evict(now));
@@ -205,7 +241,7 @@ impl Shard {
 
     /// The oldest goes, but one that was used since it was last here gets another turn: a run of tokens that come once
     /// does not push out those that come all the time.
-    fn evict(&mut self, now: Instant) -> Option<Arc<Verdict>> {
+    fn evict(&mut self, now: Moment) -> Option<Verdict> {
         for _ in 0..self.order.len() {
             if !self.oldest().is_some_and(|v| now < v.until && v.used.swap(false, Ordering::Relaxed)) {
                 break;
@@ -217,10 +253,10 @@ impl Shard {
     }
 
     fn oldest(&self) -> Option<&Verdict> {
-        self.order.front().and_then(|hash| self.by_hash.get(hash)).map(AsRef::as_ref)
+        self.order.front().and_then(|hash| self.by_hash.get(hash))
     }
 
-    fn remove(&mut self, hash: u64) -> Option<Arc<Verdict>> {
+    fn remove(&mut self, hash: u64) -> Option<Verdict> {
         let verdict = self.by_hash.remove(&hash)?;
         self.bytes = self.bytes.saturating_sub(verdict.size());
         if let Some(place) = self.order.iter().position(|other| *other == hash) {
@@ -234,44 +270,49 @@ impl Shard {
 mod tests {
     use super::*;
     use crate::event::{Observers, Warnings};
+    use std::sync::Arc;
+
     use crate::identity::{IssuerIdentity, ServerIdentity};
     use crate::jose::Validity;
     use crate::profile::Identity;
-    use crate::scope::Scopes;
+    use crate::scope::Granted;
     use crate::time::{SystemClock, Timestamp};
+    use crate::token::Proven;
 
-    fn verdict(raw: &str, until: Instant) -> Arc<Verdict> {
-        verdict_on(raw, Vec::new(), until)
+    fn verdict(raw: &str, until: Duration) -> Verdict {
+        Verdict::new(token_on(raw, String::new()), None, Moment::after(until))
     }
 
-    pub(super) fn verdict_on(raw: &str, payload: Vec<u8>, until: Instant) -> Arc<Verdict> {
+    pub(super) fn token_on(raw: &str, claims: String) -> Token {
         let server = ServerIdentity {
             identifier: "api".into(),
             metadata_url: None,
             implications: crate::scope::Implications::default(),
             clock: Arc::new(SystemClock),
             observers: Observers::default(),
-            warnings: Warnings::new(until),
+            warnings: Warnings::new(Instant::now()),
         };
         let issuer = IssuerIdentity {
             name: "issuer".into(),
+            place: 0,
             iss: None,
             leeway: Duration::ZERO,
             warnings: Warnings::new(Instant::now()),
         };
-        let identity = Identity { client_id: None, subject: None, token_id: None, scopes: Scopes::default() };
+        let identity =
+            Identity { client_id: None, subject: None, token_id: None, scopes: Granted::default() };
         let expires_at = Timestamp::from_seconds(0).unwrap();
         let validity = Validity { expires_at, not_before: None, issued_at: None };
         let (server, issuer) = (Arc::new(server), Arc::new(issuer));
-        let token = Token::verified(server, issuer, raw, payload, Box::default(), identity.into(), validity);
-        Arc::new(Verdict::new(token, 0, Arc::default(), None, until))
+        let proven = Proven::find(&identity, std::iter::empty(), &claims);
+        Token::verified(server, issuer, raw.as_bytes(), claims, proven, validity, Arc::default())
     }
 
     pub(super) fn check(shard: &Shard) {
         assert!(shard.order.len() <= shard.limits.tokens && shard.bytes <= shard.limits.bytes);
         assert_eq!(shard.order.len(), shard.by_hash.len());
         assert!(shard.order.iter().all(|hash| shard.by_hash.contains_key(hash)));
-        assert_eq!(shard.bytes, shard.by_hash.values().map(|verdict| verdict.size()).sum::<usize>());
+        assert_eq!(shard.bytes, shard.by_hash.values().map(Verdict::size).sum::<usize>());
     }
 
     #[test]
@@ -282,12 +323,12 @@ mod tests {
 
     #[test]
     fn a_hash_alone_is_no_match() {
-        let now = Instant::now();
+        let now = Duration::ZERO;
         let mut shard = Shard::new(Limits::DEFAULT.shared());
-        shard.insert(7, verdict("one", now + MAX_CACHED_FOR), now);
+        shard.insert(7, verdict("one", now + MAX_CACHED_FOR), Moment::after(now));
         assert!(shard.find(7, b"one").is_some());
         assert!(shard.find(7, b"two").is_none());
-        assert_eq!(shard.insert(7, verdict("two", now + MAX_CACHED_FOR), now).len(), 1);
+        assert_eq!(shard.insert(7, verdict("two", now + MAX_CACHED_FOR), Moment::after(now)).len(), 1);
         assert!(shard.find(7, b"one").is_none());
         assert!(shard.find(7, b"two").is_some());
         check(&shard);
@@ -295,7 +336,6 @@ mod tests {
 
     #[test]
     fn the_bounds_hold_whatever_happens() {
-        let start = Instant::now();
         let (mut shard, mut random) = (Shard::new(Limits::DEFAULT.shared()), RandomState::new().hash_one(()));
         println!("seed {random}");
         let mut next = |below: u64| {
@@ -306,13 +346,13 @@ mod tests {
         for step in 0..10_000_u64 {
             // Many small ones, then few large ones.
             let longest = if step < 5_000 { 10 } else { 16_000 };
-            let (hash, now) = (next(5_000), start + Duration::from_millis(step * 20));
+            let (hash, now) = (next(5_000), Duration::from_millis(step * 20));
             match next(10) {
                 0 => drop(shard.remove(hash)),
-                1 => shard.by_hash.values().take(100).for_each(|verdict| verdict.note_use()),
+                1 => shard.by_hash.values().take(100).for_each(Verdict::note_use),
                 _ => {
                     let raw = "x".repeat(usize::try_from(next(longest)).unwrap());
-                    let gone = shard.insert(hash, verdict(&raw, now + MAX_CACHED_FOR), now);
+                    let gone = shard.insert(hash, verdict(&raw, now + MAX_CACHED_FOR), Moment::after(now));
                     assert!(shard.find(hash, raw.as_bytes()).is_some());
                     assert!(gone.iter().all(|old| old.size() > 0));
                 }
@@ -326,22 +366,26 @@ mod tests {
 
     #[test]
     fn what_is_over_makes_room() {
-        let start = Instant::now();
+        let start = Duration::ZERO;
         let mut shard = Shard::new(Limits::DEFAULT.shared());
         for hash in 0..100 {
-            shard.insert(hash, verdict("x", start + MAX_CACHED_FOR), start);
+            shard.insert(hash, verdict("x", start + MAX_CACHED_FOR), Moment::after(start));
         }
-        let gone = shard.insert(100, verdict("x", start + MAX_CACHED_FOR * 2), start + MAX_CACHED_FOR);
+        let gone = shard.insert(
+            100,
+            verdict("x", start + MAX_CACHED_FOR * 2),
+            Moment::after(start + MAX_CACHED_FOR),
+        );
         assert_eq!((gone.len(), shard.order.len()), (100, 1));
         check(&shard);
     }
 
     #[test]
     fn what_could_never_fit_stays_out() {
-        let now = Instant::now();
+        let now = Duration::ZERO;
         let mut shard = Shard::new(Limits::DEFAULT.shared());
-        shard.insert(1, verdict("one", now + MAX_CACHED_FOR), now);
-        shard.insert(2, verdict(&"x".repeat(shard.limits.bytes), now + MAX_CACHED_FOR), now);
+        shard.insert(1, verdict("one", now + MAX_CACHED_FOR), Moment::after(now));
+        shard.insert(2, verdict(&"x".repeat(shard.limits.bytes), now + MAX_CACHED_FOR), Moment::after(now));
         assert!(shard.find(1, b"one").is_some());
         assert_eq!(shard.order.len(), 1);
         check(&shard);

@@ -1,0 +1,170 @@
+//! [`Near`]: what each thread remembers for itself, so that threads that are sent the same token share nothing.
+
+use std::cell::{Cell, RefCell};
+
+use thread_local::ThreadLocal;
+
+use super::Moment;
+use crate::server::verify::Trusted;
+use crate::token::Token;
+
+/// So many tokens are kept by a thread: those in constant use are few, and each is kept once more for each thread.
+const SLOTS: usize = 128;
+
+/// A token with its claims that takes more bytes is left to the others: a thread keeps no more than 512 KiB.
+const MAX_SIZE: usize = 4096;
+
+/// After so many times the shared cache is asked again, so that it knows what is in use.
+const TURNS: u8 = 64;
+
+/// Copies of verdicts, a few for each thread. They end as the shared ones do: whether one holds is asked on every hit.
+#[derive(Default)]
+pub(super) struct Near(ThreadLocal<RefCell<Slots>>);
+
+struct Slots(Box<[Slot]>);
+
+#[derive(Default)]
+struct Slot {
+    /// The token that came last and is not kept, by its end. The second time in a row it takes the place of what is.
+    next: u64,
+    kept: Option<Kept>,
+}
+
+/// See [`Verdict`](super::Verdict).
+struct Kept {
+    token: Token,
+    asked: Option<Box<Trusted>>,
+    until: Moment,
+    turns: Cell<u8>,
+}
+
+impl Near {
+    pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Moment) -> Option<Token> {
+        let slots = self.0.get()?.try_borrow().ok()?;
+        let kept = slots.at(end(raw))?.kept.as_ref()?;
+        let is_it = now < kept.until
+            && kept.token.is(raw)
+            && trusted.is_answered_by(kept.asked.as_deref(), kept.token.issuer_name());
+        kept.turns.set(kept.turns.get().wrapping_add(1) % TURNS);
+        (is_it && kept.turns.get() != 0).then(|| kept.token.clone())
+    }
+
+    /// Whether to [keep](Self::keep) a token that had to be asked for elsewhere.
+    pub(super) fn wants(&self, token: &Token) -> bool {
+        let Ok(mut slots) = self.0.get_or(RefCell::default).try_borrow_mut() else { return false };
+        let end = end(token.raw());
+        let Some(slot) = slots.at_mut(end) else { return false };
+        if slot.kept.as_ref().is_some_and(|kept| kept.token.is(token.raw())) || token.size() > MAX_SIZE {
+            return false;
+        }
+        std::mem::replace(&mut slot.next, end) == end
+    }
+
+    pub(super) fn keep(&self, token: &Token, asked: Option<Box<Trusted>>, until: Moment) {
+        let kept = Kept { token: token.copy(), asked, until, turns: Cell::new(0) };
+        if let Some(slots) = self.0.get()
+            && let Ok(mut slots) = slots.try_borrow_mut()
+            && let Some(slot) = slots.at_mut(end(token.raw()))
+        {
+            slot.kept = Some(kept);
+        }
+    }
+
+    pub(super) fn forget(&self, raw: &[u8]) {
+        if let Some(slots) = self.0.get()
+            && let Ok(mut slots) = slots.try_borrow_mut()
+            && let Some(slot) = slots.at_mut(end(raw))
+        {
+            slot.kept = None;
+        }
+    }
+}
+
+impl Slots {
+    fn at(&self, end: u64) -> Option<&Slot> {
+        self.0.get(place(end))
+    }
+
+    fn at_mut(&mut self, end: u64) -> Option<&mut Slot> {
+        self.0.get_mut(place(end))
+    }
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self((0..SLOTS).map(|_| Slot::default()).collect())
+    }
+}
+
+/// A signature ends in what nobody chooses. (Whoever could choose would push out his own tokens.)
+fn end(raw: &[u8]) -> u64 {
+    raw.last_chunk().map_or(0, |end| u64::from_le_bytes(*end))
+}
+
+/// Six bits of each of the last characters differ; all of them count.
+fn place(end: u64) -> usize {
+    let mixed = end.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    usize::from(mixed.to_be_bytes()[0]) % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::token_on;
+    use super::*;
+
+    const ALL: Trusted = Trusted::All;
+
+    fn token(raw: &str, claims: usize) -> Token {
+        token_on(raw, " ".repeat(claims))
+    }
+
+    fn kept(near: &Near, token: &Token, until: Moment) -> bool {
+        let wanted = near.wants(token);
+        if wanted {
+            near.keep(token, None, until);
+        }
+        wanted
+    }
+
+    #[test]
+    fn what_comes_twice_in_a_row_is_kept_until_its_end() {
+        let (near, now, until) = (Near::default(), Moment(0), Moment(1));
+        let one = token("one token", 0);
+        let others = (0..10_000).map(|n| token(&format!("token {n:08}"), 0));
+        let mut neighbours = others.filter(|other| place(end(other.raw())) == place(end(one.raw())));
+        let other = neighbours.next().unwrap();
+        assert!(near.find(one.raw(), &ALL, now).is_none());
+        assert_eq!([&one, &other, &one].map(|token| kept(&near, token, until)), [false; 3]);
+        assert!(near.find(one.raw(), &ALL, now).is_none(), "they share a place and came in turn");
+        assert!(kept(&near, &one, until));
+        assert!(near.find(one.raw(), &ALL, now).is_some_and(|found| !found.is_same(&one)));
+        assert!(near.find(other.raw(), &ALL, now).is_none());
+        assert!(near.find(one.raw(), &ALL, until).is_none());
+        assert!(near.find(one.raw(), &Trusted::Only([].into()), now).is_none());
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(near.find(one.raw(), &ALL, now).is_none(), "another thread's"));
+        });
+        near.forget(one.raw());
+        assert!(near.find(one.raw(), &ALL, now).is_none());
+    }
+
+    #[test]
+    fn the_shared_one_is_asked_from_time_to_time() {
+        let (near, now, until) = (Near::default(), Moment(0), Moment(1));
+        let one = token("one token", 0);
+        assert_eq!([false, true], [(), ()].map(|()| kept(&near, &one, until)));
+        let turns = usize::from(TURNS);
+        let asked = |_: &usize| near.find(one.raw(), &ALL, now).is_none();
+        assert_eq!((1..=4 * turns).filter(asked).collect::<Vec<_>>(), [1, 2, 3, 4].map(|turn| turn * turns));
+        assert!(!kept(&near, &one, until), "it is there already");
+    }
+
+    #[test]
+    fn what_is_large_is_left_to_the_shared_one() {
+        let (near, until) = (Near::default(), Moment(1));
+        for (claims, fits) in [(MAX_SIZE / 2, true), (MAX_SIZE, false)] {
+            let token = token("one token", claims);
+            assert_eq!([(), ()].map(|()| kept(&near, &token, until)), [false, fits]);
+        }
+    }
+}
