@@ -65,6 +65,7 @@
 //! |---|---|---|---|
 //! | [`MAX_CACHED_TOKENS`] | 10000 | tokens | more than send requests to one process within minutes; one that is pushed out costs one signature |
 //! | [`MAX_CACHE_BYTES`] | 16777216 | bytes | those tokens at a usual size, with their claims and the bookkeeping; tokens may be 16 KiB long |
+//! | [`MAX_CACHED_BY_THREAD`] | 128 | tokens | those in constant use are few; each thread keeps them once more, so that threads do not wait for each other, in 512 KiB at most |
 //! | [`MAX_CACHED_FOR`] | 300 | s | a client sends a token many times within minutes; what was verified long ago is verified again, and does not stay in memory |
 //!
 //! # Metadata
@@ -134,5 +135,5 @@ pub use crate::keys::refresh::{
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
 pub use crate::keys::snapshot::{MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, SNAPSHOT_INTERVAL};
 pub use crate::server::{
-    DEFAULT_LEEWAY, MAX_CACHE_BYTES, MAX_CACHED_FOR, MAX_CACHED_TOKENS, MAX_LEEWAY, METADATA_MAX_AGE,
+    DEFAULT_LEEWAY, MAX_CACHE_BYTES, MAX_CACHED_BY_THREAD, MAX_CACHED_FOR, MAX_CACHED_TOKENS, MAX_LEEWAY, METADATA_MAX_AGE,
 };

@@ -5,6 +5,9 @@
 //!
 //! It is a map of our own, because what matters here is that its bounds can be read off: a crate such as quick_cache
 //! bounds one weight, knows neither ages nor their end, and would bring unsafe code to where tokens are kept.
+//!
+//! A token in constant use is kept by each thread as well ([`near`]): two threads that read one place in memory, and count
+//! who uses it, wait for each other more than a look-up takes.
 
 mod near;
 
@@ -15,6 +18,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+pub use self::near::MAX_CACHED_BY_THREAD;
 use self::near::Near;
 use super::verify::Trusted;
 use crate::sync::{AtomicBool, RandomState, RwLock};

@@ -8,10 +8,10 @@ use super::Moment;
 use crate::server::verify::Trusted;
 use crate::token::Token;
 
-/// So many tokens are kept by a thread: those in constant use are few, and each is kept once more for each thread.
-const SLOTS: usize = 128;
+/// So many verified tokens in constant use are remembered once more by each thread, for itself. One that takes more than
+/// 4 KiB with its claims is not.
+pub const MAX_CACHED_BY_THREAD: usize = 128;
 
-/// A token with its claims that takes more bytes is left to the others: a thread keeps no more than 512 KiB.
 const MAX_SIZE: usize = 4096;
 
 /// After so many times the shared cache is asked again, so that it knows what is in use.
@@ -92,7 +92,7 @@ impl Slots {
 
 impl Default for Slots {
     fn default() -> Self {
-        Self((0..SLOTS).map(|_| Slot::default()).collect())
+        Self((0..MAX_CACHED_BY_THREAD).map(|_| Slot::default()).collect())
     }
 }
 
@@ -104,7 +104,7 @@ fn end(raw: &[u8]) -> u64 {
 /// Six bits of each of the last characters differ; all of them count.
 fn place(end: u64) -> usize {
     let mixed = end.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    usize::from(mixed.to_be_bytes()[0]) % SLOTS
+    usize::from(mixed.to_be_bytes()[0]) % MAX_CACHED_BY_THREAD
 }
 
 #[cfg(test)]
