@@ -15,14 +15,14 @@
     reason = "a fault in a benchmark should stop it, and it is read by people"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod memory;
-mod measure;
 mod report;
 mod requests;
 mod serve;
 mod signatures;
 mod threads;
-mod tokens;
 
 use report::Report;
 

@@ -4,18 +4,18 @@ use allocation_counter::{AllocationInfo, measure};
 use http::StatusCode;
 use std::sync::Arc;
 use tower::Service;
-use tower_bearer::Algorithm;
 
 use crate::Effort;
-use crate::measure::as_f64;
+use crate::common::measure::as_f64;
+use crate::common::requests::{Inner, now, protected, request, server};
+use crate::common::tokens::{Sample, Signer};
 use crate::report::{Goal, Report};
-use crate::requests::{Inner, call, now, protected, request};
-use crate::tokens::{Sample, Signer};
+use crate::requests::call;
 
 pub(crate) fn rows(effort: Effort, report: &mut Report) {
-    let signer = Signer::new(Algorithm::RS256);
+    let signer = Signer::new("RS256");
     let samples = signer.samples(effort.batch);
-    let api = signer.server().build().expect("a server");
+    let api = server(&signer).build().expect("a server");
     let mut layer = protected(&api);
     let noop = {
         let request = request(&samples[1]);
@@ -49,7 +49,7 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
     );
 
     // Both halves grow the tables alike, so the second is what a token takes and not what they keep ready.
-    let api = signer.server().cache_capacity(4 * effort.batch, 128 << 20).build().expect("a server");
+    let api = server(&signer).cache_capacity(4 * effort.batch, 128 << 20).build().expect("a server");
     let mut layer = protected(&api);
     let kept = of(|| {
         call(&mut layer, &samples, StatusCode::OK);

@@ -2,26 +2,23 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::{Future, Ready, ready};
 use std::hint::black_box;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
-use http::header::AUTHORIZATION;
 use http::{Request, Response, StatusCode};
 use serde_json::json;
-use tower::{Layer, Service};
-use tower_bearer::{Algorithm, BearerAuth, BearerAuthLayer, ResourceServer, Token};
+use tower::Service;
+use tower_bearer::ResourceServer;
 
 use crate::Effort;
-use crate::measure::{PerOne, rounds, time};
+use crate::common::measure::{PerOne, rounds, time};
+use crate::common::requests::{Inner, bare, now, protected, remembering, request, server};
+use crate::common::tokens::{Sample, Signer, Walk};
 use crate::report::{Goal, Report};
-use crate::tokens::{SCOPE, Sample, Signer};
 
 pub(crate) fn rows(effort: Effort, report: &mut Report) {
-    let signer = Signer::new(Algorithm::RS256);
+    let signer = Signer::new("RS256");
     let fresh = signer.samples(effort.fresh);
-    let api = || signer.server().build().expect("a server");
+    let api = || server(&signer).build().expect("a server");
 
     let mut walk = Walk::new(&fresh, effort.batch);
     let mut raw = Walk::new(&fresh, effort.batch);
@@ -43,9 +40,7 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
 
     for (count, goal) in [(1, 0.010), (100, 0.014), (1_000, 0.035), (10_000, 0.065)] {
         let known = &fresh[..count.min(fresh.len())];
-        let server =
-            signer.server().cache_capacity(2 * count.max(10_000), 128 << 20).build().expect("a server");
-        let mut warm = protected(&server);
+        let mut warm = protected(&remembering(&signer, count));
         call(&mut warm, known, StatusCode::OK);
         let batch = 4 * effort.batch;
         let mut walk = Walk::new(known, batch);
@@ -73,8 +68,8 @@ fn refusals(effort: Effort, signer: &Signer, api: &ResourceServer, report: &mut 
     let of = |claims| vec![signer.sample(0, &claims)];
     for (name, lines, goal) in [
         ("no token", None, 0.03),
-        ("junk", Some(vec![Sample::of("junk")]), 0.03),
-        ("a long junk", Some(vec![Sample::of(&"junk".repeat(220))]), 0.03),
+        ("junk", Some(vec![Sample::unsigned("junk")]), 0.03),
+        ("a long junk", Some(vec![Sample::unsigned(&"junk".repeat(220))]), 0.03),
         ("expired", Some(of(json!({"exp": 1_000_000_000}))), 0.07),
         ("of another issuer", Some(of(json!({"iss": "https://other.example.com"}))), 0.07),
         ("for another audience", Some(of(json!({"aud": "https://other.example.com"}))), 0.07),
@@ -93,35 +88,6 @@ fn refusals(effort: Effort, signer: &Signer, api: &ResourceServer, report: &mut 
         let ratio = rounds.net_ratio("refusal", "noop", "raw");
         report.row(format!("401: {name} / raw RS256"), ratio, Goal::AtMost(goal));
     }
-}
-
-/// Goes round a list, so many at a time.
-pub(crate) struct Walk<'a> {
-    samples: &'a [Sample],
-    at: usize,
-    step: usize,
-}
-
-impl<'a> Walk<'a> {
-    pub(crate) fn new(samples: &'a [Sample], step: usize) -> Self {
-        Self { samples, at: 0, step }
-    }
-
-    pub(crate) fn next(&mut self) -> impl Iterator<Item = &'a Sample> + use<'a> {
-        let (samples, from) = (self.samples, self.at);
-        self.at = (from + self.step) % samples.len();
-        (from..from + self.step).map(|place| &samples[place % samples.len()])
-    }
-}
-
-impl Sample {
-    fn of(text: &str) -> Self {
-        Self::unsigned(text.to_owned())
-    }
-}
-
-pub(crate) fn protected(api: &ResourceServer) -> BearerAuth<Inner> {
-    BearerAuthLayer::new(api.clone()).scopes([SCOPE]).layer(Inner)
 }
 
 /// Sends these tokens, and drops the answers.
@@ -149,51 +115,4 @@ where
     });
     assert_eq!(others.get(), 0, "not {expected}");
     took
-}
-
-/// With as many headers as a client sends.
-pub(crate) fn request(sample: &Sample) -> Request<()> {
-    let mut request = bare();
-    let value = format!("Bearer {}", sample.token).parse().expect("a header");
-    request.headers_mut().insert(AUTHORIZATION, value);
-    request
-}
-
-fn bare() -> Request<()> {
-    Request::post("/orders?page=2")
-        .header("host", "api.example.com")
-        .header("user-agent", "client/1.0")
-        .header("accept", "application/json")
-        .header("content-type", "application/json")
-        .header("content-length", "0")
-        .header("accept-encoding", "gzip")
-        .body(())
-        .expect("a request")
-}
-
-/// The keys are fixed, so nothing ever waits.
-pub(crate) fn now<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => unreachable!("fixed keys are there"),
-    }
-}
-
-/// The protected service. It looks at who calls, as a handler would.
-#[derive(Clone)]
-pub(crate) struct Inner;
-
-impl Service<Request<()>> for Inner {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        black_box(request.extensions().get::<Token>().and_then(Token::client_id));
-        ready(Ok(Response::new(())))
-    }
 }

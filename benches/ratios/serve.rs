@@ -20,20 +20,21 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tower::util::MapRequestLayer;
-use tower_bearer::{Algorithm, BearerAuthLayer, MethodAccess, Token};
+use tower_bearer::{BearerAuthLayer, MethodAccess, Token};
 
 use crate::Effort;
-use crate::measure::{as_f64, median, nanoseconds};
+use crate::common::measure::{as_f64, median, nanoseconds};
+use crate::common::requests::server;
+use crate::common::tokens::{SCOPE, Signer};
 use crate::report::{Goal, Report};
-use crate::tokens::{SCOPE, Signer};
 
 /// Connections, each with one request at a time.
 const CONNECTIONS: usize = 16;
 
 pub(crate) fn rows(effort: Effort, report: &mut Report) {
-    let signer = Signer::new(Algorithm::RS256);
+    let signer = Signer::new("RS256");
     let token = signer.samples(1).remove(0).token;
-    let auth = BearerAuthLayer::new(signer.server().build().expect("a server"));
+    let auth = BearerAuthLayer::new(server(&signer).build().expect("a server"));
 
     let app = || Router::new().route("/orders", get(handler));
     let (noop, layer) =

@@ -5,21 +5,21 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use http::StatusCode;
-use tower_bearer::Algorithm;
 
 use crate::Effort;
-use crate::measure::median;
+use crate::common::measure::median;
+use crate::common::requests::{now, protected, remembering, server};
+use crate::common::tokens::{Signer, Walk};
 use crate::report::{Goal, Report};
-use crate::requests::{Walk, call, now, protected};
-use crate::tokens::Signer;
+use crate::requests::call;
 
 pub(crate) fn rows(effort: Effort, report: &mut Report) {
-    let signer = Signer::new(Algorithm::RS256);
+    let signer = Signer::new("RS256");
     let samples = signer.samples(effort.fresh.min(10_000));
     let few = &samples[..effort.batch.min(samples.len())];
     let rounds = effort.rounds.div_ceil(3);
 
-    let uncached = signer.server().without_cache().build().expect("a server");
+    let uncached = server(&signer).without_cache().build().expect("a server");
     let raw = scaling(rounds, || few.iter().for_each(|sample| signer.verify_raw(black_box(sample))));
     let cold = scaling(rounds, || {
         for sample in few {
@@ -29,7 +29,7 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
     report.figure("2 threads over 1: raw", raw);
     report.row("2 threads over 1: new tokens, of raw's own", cold / raw, Goal::AtLeast(0.97));
 
-    let server = signer.server().cache_capacity(20_000, 128 << 20).build().expect("a server");
+    let server = remembering(&signer, samples.len());
     call(&mut protected(&server), &samples, StatusCode::OK);
     let warm = |walk: &mut Walk<'_>| {
         for sample in walk.next() {

@@ -1,0 +1,95 @@
+//! How many tokens some threads verify in a second, together: `cargo bench --bench contention`.
+//!
+//! With one thread, two, and so on up to what the machine runs at once. `raw` is the signature and nothing else, by
+//! aws-lc-rs; `cold` remembers nothing; `warm` knows its tokens, and all threads either send the same one or go round ten
+//! thousand. Ideally two threads do twice as much as one.
+//!
+//! The tokens of `warm` are signed with EdDSA, to be made quickly, and are as long as with RS256.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "a fault in a benchmark should stop it"
+)]
+
+mod common;
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tower_bearer::ResourceServer;
+
+use common::at_most;
+use common::requests::{now, remembering, server};
+use common::tokens::{Sample, Signer};
+
+fn contention(criterion: &mut Criterion) {
+    let rs256 = Signer::new("RS256");
+    let few = rs256.samples(100);
+    let uncached = server(&rs256).without_cache().build().expect("a server");
+    let raw = |sample: &Sample| rs256.verify_raw(black_box(sample));
+    let cold = |sample: &Sample| verify(&uncached, sample);
+    compare(criterion, "raw RS256", &few, raw);
+    compare(criterion, "cold RS256", &few, cold);
+
+    let eddsa = Signer::new("EdDSA");
+    let many = eddsa.samples_as_long_as_rs256(at_most(10_000));
+    let remembers = remembering(&eddsa, many.len());
+    many.iter().for_each(|sample| verify(&remembers, sample));
+    let warm = |sample: &Sample| verify(&remembers, sample);
+    compare(criterion, "warm, the same token", &many[..1], warm);
+    compare(criterion, "warm, 10000 tokens", &many, warm);
+}
+
+fn verify(server: &ResourceServer, sample: &Sample) {
+    drop(black_box(now(server.verify(black_box(&sample.token))).expect("a good token")));
+}
+
+fn compare(criterion: &mut Criterion, name: &str, samples: &[Sample], work: impl Fn(&Sample) + Sync) {
+    let available = thread::available_parallelism().map_or(1, usize::from);
+    let mut group = criterion.benchmark_group(name);
+    let mut threads = 1;
+    while threads <= available.max(2) {
+        group.throughput(Throughput::Elements(threads.try_into().expect("a count")));
+        group.bench_function(BenchmarkId::new("threads", threads), |bencher| {
+            bencher.iter_custom(|count| {
+                together(threads, |number| {
+                    // Each begins elsewhere in the list.
+                    let skip = number * samples.len() / threads;
+                    let samples = samples.iter().cycle().skip(skip);
+                    for (sample, _) in samples.zip(0..count) {
+                        work(sample);
+                    }
+                })
+            });
+        });
+        threads *= 2;
+    }
+    group.finish();
+}
+
+/// From when all have begun until the last is done.
+fn together(threads: usize, work: impl Fn(usize) + Sync) -> Duration {
+    let (barrier, work) = (&Barrier::new(threads), &work);
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|number| {
+                scope.spawn(move || {
+                    barrier.wait();
+                    let start = Instant::now();
+                    work(number);
+                    start.elapsed()
+                })
+            })
+            .collect();
+        running.into_iter().map(|thread| thread.join().expect("a thread")).max().unwrap_or_default()
+    })
+}
+
+criterion_group!(benches, contention);
+criterion_main!(benches);
