@@ -29,21 +29,36 @@ pub(crate) fn rounds(count: usize, mut subjects: Vec<Subject<'_>>) -> Rounds {
     Rounds(took)
 }
 
-/// Times one call after the other; what they return is dropped within the time.
+/// Few enough requests that they are still near the processor when their turn comes, as those of a server are.
+const AT_ONCE: usize = 50;
+
+/// Times one call after the other; what they are called with is made before, and what they return is dropped within the
+/// time.
 pub(crate) fn time<T>(work: impl IntoIterator<Item = T>, mut call: impl FnMut(T)) -> PerOne {
-    let work: Vec<T> = work.into_iter().collect();
-    let count = work.len();
-    let start = ThreadTime::now();
-    for one in work {
-        call(one);
+    let mut work = work.into_iter();
+    let (mut took, mut count) = (Duration::ZERO, 0);
+    let mut some = Vec::with_capacity(AT_ONCE);
+    loop {
+        some.extend(work.by_ref().take(AT_ONCE));
+        if some.is_empty() {
+            return PerOne(nanoseconds(took) / as_f64(count));
+        }
+        count += some.len();
+        let start = ThreadTime::now();
+        some.drain(..).for_each(&mut call);
+        took += start.elapsed();
     }
-    PerOne(nanoseconds(start.elapsed()) / as_f64(count))
 }
 
 impl Rounds {
     /// Of one subject.
     pub(crate) fn median(&self, name: &str) -> f64 {
         median(self.of(name).to_vec())
+    }
+
+    /// Of `a` − `without`, each taken within its round.
+    pub(crate) fn net(&self, a: &str, without: &str) -> f64 {
+        median(self.of(a).iter().zip(self.of(without)).map(|(a, without)| a - without).collect())
     }
 
     /// Of (`a` − `without`) ÷ `raw`, each taken within its round.

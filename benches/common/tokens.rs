@@ -126,7 +126,7 @@ impl Signer {
             "jti": format!("0123456789abcdef-{number:015}"),
             "client_id": format!("client-{number:08}"),
             "scope": "orders:read orders:write reports invoices:read customers:read stock:read",
-            "tenant": "0123456789abcdef",
+            "tenant": "0123456789abcdef0123456789abcdef-production",
         });
         for (name, value) in claims.as_object().expect("an object") {
             payload[name] = value.clone();
