@@ -194,7 +194,7 @@ def svg(report):
     others = [(name, peer["warm_10000"]["ratio"] * raw, False) for name, peer in peers.items()]
     bars += sorted(others, key=lambda bar: bar[1])
     slowest = max(time for _, time, _ in bars + [("", raw, False)])
-    low, high = math.floor(math.log10(min(time for _, time, _ in bars))), math.ceil(math.log10(slowest * 1.5))
+    low, high = math.floor(math.log10(min(time for _, time, _ in bars))), math.log10(slowest * 2)
     left, width, top, height = 250, 560, 86, 34
 
     def across(time):
@@ -209,7 +209,7 @@ def svg(report):
         '<text x="20" y="32" font-size="20" font-weight="600">What it costs to let a request with a known token pass</text>',
         '<text x="20" y="54" fill="#666">RS256, one scope asked for, one thread; shorter is better; each line is ten times the one before</text>',
     ]
-    for power in range(low, high + 1):
+    for power in range(low, math.floor(high) + 1):
         x = across(10**power)
         out.append(f'<line x1="{x:.1f}" y1="{top - 8}" x2="{x:.1f}" y2="{bottom}" stroke="#ddd"/>')
         out.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle" fill="#666">{time_text(10**power)}</text>')
@@ -227,10 +227,9 @@ def svg(report):
 
 
 def time_text(nanoseconds):
-    for unit, size in (("ms", 1e6), ("µs", 1e3)):
-        if nanoseconds >= size:
-            return f"{float(f'{nanoseconds / size:.3g}'):g} {unit}"
-    return f"{float(f'{nanoseconds:.3g}'):g} ns"
+    unit, size = next(pair for pair in (("ms", 1e6), ("µs", 1e3), ("ns", 1)) if nanoseconds >= pair[1])
+    value = nanoseconds / size
+    return f"{value:.0f} {unit}" if value in (1, 10, 100) else f"{digits(value)} {unit}"
 
 
 if __name__ == "__main__":

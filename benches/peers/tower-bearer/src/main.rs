@@ -9,8 +9,8 @@ fn main() {
         let server = ResourceServer::builder(API).issuer(issuer);
         let server = match tokens {
             Tokens::Known(count) => server.cache_capacity(2 * count.max(5_000), 1 << 30),
-            // So few that it forgets one for each that it gets to know.
-            Tokens::New => server.cache_capacity(1_000, 16 << 20),
+            // So few that it forgets one for each that it gets to know, from the first round on.
+            Tokens::New => server.cache_capacity(400, 16 << 20),
         };
         let auth = BearerAuthLayer::new(server.build().expect("a server")).scopes([SCOPE]);
         auth.layer(Handler::<_>::new(|request: &Request<()>| {
