@@ -39,6 +39,8 @@ pub enum ConfigErrorKind {
     Url,
     /// How keys are fetched: whom TLS trusts, the proxy, the file with a token.
     Fetch,
+    /// Where the shared denylist is.
+    Denylist,
     /// A scope or a rule made of scopes.
     Scope,
     /// The name of a gRPC method or service.

@@ -24,7 +24,7 @@ pub enum RejectionKind {
     InvalidToken,
     /// A good token that may not do this.
     InsufficientScope,
-    /// The keys to verify with cannot be had. The client did nothing wrong.
+    /// The keys to verify with cannot be had, or a shared denylist was not read for too long. The client did nothing wrong.
     Unavailable,
     /// An extractor ran where no layer did. A fault of the program.
     Wiring,
@@ -87,6 +87,31 @@ impl KeyState {
     }
 }
 
+/// Whether a server knows all that is in the [denylist](crate::Denylist) which it shares with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DenylistState {
+    /// It was not read yet. The first request does.
+    Cold,
+    /// What was in it at most [`DENYLIST_STALE_AFTER`](crate::manual::defaults::DENYLIST_STALE_AFTER) ago is known.
+    Current,
+    /// It could not be read for longer than that: requests with good tokens are answered 503, unless
+    /// [stale is fine](crate::ResourceServerBuilder::dangerous_stale_denylist).
+    Stale,
+}
+
+impl DenylistState {
+    /// A label for logs and metrics, such as `stale`. Labels do not change.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Current => "current",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// Something that happened, for an [`Observer`].
 ///
 /// What it says is from closed sets, or from our configuration, or a number: it is fit for metric labels, and nothing in
@@ -114,7 +139,7 @@ pub enum Event<'a> {
         /// `iss`. Of an invalid token that is a claim and no proof.
         issuer: Option<&'a str>,
     },
-    /// A request begins to wait for keys.
+    /// A request begins to wait for keys, or for a shared denylist.
     #[non_exhaustive]
     Waiting {},
     /// A request has stopped waiting, because the keys are there, or will not be, or the client has gone. There is one for
@@ -172,6 +197,15 @@ pub enum Event<'a> {
         from: KeyState,
         /// What it is from now on.
         to: KeyState,
+    },
+    /// A shared [denylist](crate::Denylist) was read for the first time, could not be read for too long, or can be read
+    /// again. Each change is told once, by the task that reads it.
+    #[non_exhaustive]
+    DenylistStateChanged {
+        /// What it was.
+        from: DenylistState,
+        /// What it is from now on.
+        to: DenylistState,
     },
 }
 

@@ -21,6 +21,8 @@ mod identity;
 mod profile;
 mod token;
 mod access;
+// What is not accepted any more although it was issued.
+mod deny;
 // Where keys come from.
 mod keys;
 // What is said to a client that is refused.
@@ -53,8 +55,14 @@ pub use self::metrics::Metrics;
 pub use fetch::{ReqwestFetch, ReqwestFetchBuilder};
 
 pub use access::{IntoRule, MethodAccess, Rule, all_of, any_of};
+#[cfg(feature = "redis")]
+pub use deny::RedisDenylist;
+pub use deny::{
+    Changes, Denial, DenyError, DenyErrorKind, Denylist, DenylistError, DenylistErrorKind, DenylistFuture,
+    Mark,
+};
 pub use error::{ConfigError, ConfigErrorKind};
-pub use event::{Event, KeyState, Observer, RejectionKind};
+pub use event::{DenylistState, Event, KeyState, Observer, RejectionKind};
 pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse};
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
 pub use keys::Keys;
@@ -63,7 +71,7 @@ pub use profile::{Profile, UnknownProfile};
 pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};
 pub use server::{
-    Health, HealthService, Issuer, IssuerHealth, NotReady, ResourceMetadata, ResourceServer,
+    DenylistHealth, Health, HealthService, Issuer, IssuerHealth, NotReady, ResourceMetadata, ResourceServer,
     ResourceServerBuilder, UnknownIssuer,
 };
 pub use time::{Clock, SystemClock};

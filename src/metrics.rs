@@ -19,6 +19,7 @@ use crate::event::{Event, Observer};
 /// | `tower_bearer_key_state` | gauge | `issuer`, `state` | 1 for the state that the keys are in, 0 for those that they were in before; `state` is [`KeyState::name`](crate::KeyState::name). Fixed keys have none |
 /// | `tower_bearer_keys` | gauge | `issuer` | keys in use |
 /// | `tower_bearer_keys_left_out` | gauge | `issuer` | published keys that cannot be used |
+/// | `tower_bearer_denylist_state` | gauge | `state` | 1 for the state that a shared denylist is in, 0 for those that it was in before; `state` is [`DenylistState::name`](crate::DenylistState::name) |
 ///
 /// Every label is from a closed set or from our configuration: nobody can make up series.
 ///
@@ -54,6 +55,7 @@ impl Metrics {
         describe_counter!(RESTORED, "Starts with the keys of a snapshot");
         describe_gauge!(STATE, "Whether the keys are in this state");
         describe_gauge!(KEYS, "Keys in use");
+        describe_gauge!(DENYLIST, "Whether the shared denylist is in this state");
         describe_gauge!(LEFT_OUT, "Published keys that cannot be used");
         Self
     }
@@ -100,6 +102,10 @@ impl Observer for Metrics {
                 gauge!(STATE, "issuer" => issuer.clone(), "state" => from.name()).set(0);
                 gauge!(STATE, "issuer" => issuer, "state" => to.name()).set(1);
             }
+            Event::DenylistStateChanged { from, to } => {
+                gauge!(DENYLIST, "state" => from.name()).set(0);
+                gauge!(DENYLIST, "state" => to.name()).set(1);
+            }
         }
     }
 }
@@ -119,4 +125,5 @@ const FETCH: &str = "tower_bearer_key_fetch_seconds";
 const RESTORED: &str = "tower_bearer_keys_restored_total";
 const STATE: &str = "tower_bearer_key_state";
 const KEYS: &str = "tower_bearer_keys";
+const DENYLIST: &str = "tower_bearer_denylist_state";
 const LEFT_OUT: &str = "tower_bearer_keys_left_out";

@@ -80,6 +80,14 @@ impl Timestamp {
         Some(Self(micros as i64))
     }
 
+    pub(crate) const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    pub(crate) fn micros(self) -> i64 {
+        self.0
+    }
+
     pub(crate) fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(micros(by)))
     }

@@ -89,6 +89,8 @@ pub enum TokenError {
     Confirmation,
     /// The client is not among [those](crate::Issuer::clients) whose tokens are accepted.
     Client,
+    /// It was [denied](crate::ResourceServer::deny): taken back before its end.
+    Revoked,
 }
 
 impl TokenError {
@@ -114,6 +116,7 @@ impl TokenError {
             Self::ClaimValue => "claim_value",
             Self::Confirmation => "confirmation",
             Self::Client => "client",
+            Self::Revoked => "revoked",
         }
     }
 
@@ -139,6 +142,7 @@ impl TokenError {
             Self::ClaimValue => "a claim of the access token has a value that is not accepted",
             Self::Confirmation => "the access token is bound to a proof that was not given",
             Self::Client => "the client of the access token is not accepted",
+            Self::Revoked => "the access token was revoked",
         }
     }
 }

@@ -102,6 +102,12 @@ impl Policy {
         if let Some(token) = request.extensions().get::<Token>()
             && self.has_verified(token, raw)
         {
+            // It may have been denied since.
+            match self.server.0.check_denied(token, waited) {
+                Ok(()) => {}
+                Err(Stop::Pending(pending)) if waited.is_none() => return Decision::Wait(pending),
+                Err(stop) => return refuse(stop.into_rejection()),
+            }
             // The span was told by whoever verified it; some exporters keep what is said twice.
             return if rule.allows(token) { Decision::Pass } else { lacks_scope(token) };
         }

@@ -68,6 +68,19 @@
 //! | [`MAX_CACHED_BY_THREAD`] | 128 | tokens | those in constant use are few; each thread keeps them once more, so that threads do not wait for each other, in 512 KiB at most |
 //! | [`MAX_CACHED_FOR`] | 300 | s | a client sends a token many times within minutes; what was verified long ago is verified again, and does not stay in memory |
 //!
+//! # Denied tokens
+//!
+//! See [`revocation`](crate::manual::revocation).
+//!
+//! | constant | value | unit | why |
+//! |---|---|---|---|
+//! | [`MAX_DENIALS`] | 100000 | denials | a fleet's log-outs of a day, in some 30 MiB; when it is full, denying is an error and nothing is forgotten |
+//! | [`MAX_DENIED_LENGTH`] | 1024 | bytes | longer than any `jti`, `sub` or client; it bounds the memory of them all |
+//! | [`DENIED_FOR`] | 86400 | s | longer than access tokens usually live; a denial may end only when the tokens have |
+//! | [`DENYLIST_INTERVAL`] | 1 | s | a token that is denied at one server is accepted for about a second at the others; one small question a second costs Redis nothing |
+//! | [`DENYLIST_TIMEOUT`] | 2 | s | a list that has not answered by then will not; also how long a first request waits for it |
+//! | [`DENYLIST_STALE_AFTER`] | 5 | s | one question that gets no answer and the next that does go unnoticed; for longer nobody shall be let in who may have been denied |
+//!
 //! # Metadata
 //!
 //! | constant | value | unit | why |
@@ -100,6 +113,8 @@
 //! | hosts of a discovered `jwks_uri` | the issuer's own, or one that everybody can reach | who writes the document must not choose where this machine connects to; for a private host there is [`Keys::jwks_url`] |
 //! | redirects, content decoding | none | the configured URL answers, nobody else, in the size that is counted |
 //! | a snapshot of keys on the disk | none ([`Issuer::snapshot`]) | whoever can write it can forge tokens; without it a start in an outage is 503 |
+//! | denied tokens | none; in memory, of one server | sharing them needs a place that all servers reach ([`ResourceServerBuilder::denylist`]) |
+//! | a shared denylist that cannot be read | 503 for good tokens after [`DENYLIST_STALE_AFTER`] | a token that was taken back must not be good for as long as somebody can keep us from the list |
 //! | proxy | none | one of the environment would be somebody else's choice; a configured one sees host names only |
 //! | certificate authorities | the platform's | the operator's choice; a cargo feature never changes it, a call or a setting does |
 //! | RSA keys | 2048 to 8192 bits, an odd exponent of at least 3 | RFC 7518 §3.3; the upper bound keeps one key from costing seconds a token |
@@ -119,8 +134,12 @@
 //! [`Profile`]: crate::Profile
 //! [`EmptyBody`]: crate::EmptyBody
 //! [`ResourceServerBuilder::without_cache`]: crate::ResourceServerBuilder::without_cache
+//! [`ResourceServerBuilder::denylist`]: crate::ResourceServerBuilder::denylist
 //! [`ResourceServerBuilder::cache_capacity`]: crate::ResourceServerBuilder::cache_capacity
 
+pub use crate::deny::{
+    DENIED_FOR, DENYLIST_INTERVAL, DENYLIST_STALE_AFTER, DENYLIST_TIMEOUT, MAX_DENIALS, MAX_DENIED_LENGTH,
+};
 pub use crate::event::WARN_INTERVAL;
 pub use crate::fetch::{CONNECT_TIMEOUT, FETCH_TIMEOUT, MAX_BEARER_FILE_LENGTH, MAX_RESPONSE_LENGTH};
 pub use crate::jose::{

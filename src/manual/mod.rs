@@ -12,6 +12,7 @@
 //! | [`refusals`] | what clients are told, in which order, and what they should do |
 //! | [`providers`] | what your provider writes and the settings for it: Auth0, Okta, Entra, Cognito, Keycloak, Google and others |
 //! | [`rotation`] | how keys live, and how to rotate them |
+//! | [`revocation`] | how to refuse a token before its end, on one server or on all |
 //! | [`faq`] | short questions, short answers |
 //!
 //! | look up | |
@@ -30,6 +31,7 @@ pub mod layers;
 pub mod refusals;
 pub mod providers;
 pub mod rotation;
+pub mod revocation;
 pub mod faq;
 
 pub mod defaults;

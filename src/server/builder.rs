@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::cache::{Cache, Limits};
 use super::issuer::{Defaults, Issuer, TrustedIssuer};
 use super::{Inner, ResourceServer, metadata};
+use crate::deny::{Denials, Denylist};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Observer, Observers, Warnings};
 use crate::fetch::Fetch;
@@ -27,6 +28,8 @@ pub struct ResourceServerBuilder {
     observers: Vec<Box<dyn Observer>>,
     cache: Option<Limits>,
     implies: Vec<(String, Vec<String>)>,
+    denylist: Option<Arc<dyn Denylist>>,
+    stale_denylist: bool,
 }
 
 impl ResourceServerBuilder {
@@ -41,6 +44,8 @@ impl ResourceServerBuilder {
             observers: Vec::new(),
             cache: Some(Limits::DEFAULT),
             implies: Vec::new(),
+            denylist: None,
+            stale_denylist: false,
         }
     }
 
@@ -127,6 +132,29 @@ impl ResourceServerBuilder {
         self
     }
 
+    /// Shares the tokens that are [denied](ResourceServer::deny) with other servers. Default: each server has its own, in
+    /// memory.
+    ///
+    /// The list is asked every second for what is new, from the first request or [`warm_up`](ResourceServer::warm_up) on. When
+    /// it could not be read for [`DENYLIST_STALE_AFTER`], requests with good tokens are answered 503 with `Retry-After` until
+    /// it can, because their tokens may have been denied elsewhere; denied ones stay 401. See
+    /// [the manual](crate::manual::revocation).
+    ///
+    /// [`DENYLIST_STALE_AFTER`]: crate::manual::defaults::DENYLIST_STALE_AFTER
+    pub fn denylist(mut self, list: impl Denylist) -> Self {
+        self.denylist = Some(Arc::new(list));
+        self
+    }
+
+    /// Goes on with what is known when the shared denylist cannot be read, also if that is nothing.
+    ///
+    /// # Security
+    /// For as long as an outage lasts, a token that was denied at another server is accepted here.
+    pub fn dangerous_stale_denylist(mut self) -> Self {
+        self.stale_denylist = true;
+        self
+    }
+
     /// Tells this what happens. Called more than once, all are told, in this order.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Box::new(observer));
@@ -187,6 +215,19 @@ impl ResourceServerBuilder {
         let by_iss = index(&issuers)?;
         let metadata_url =
             metadata::url_of(&self.identifier).filter(|_| self.serves_metadata).map(Into::into);
+        if self.stale_denylist && self.denylist.is_none() {
+            let message = "there is no shared denylist; write one, or leave this out";
+            return Err(ConfigError::new(ConfigErrorKind::Denylist, message).at("dangerous_stale_denylist"));
+        }
+        if self.stale_denylist {
+            tracing::warn!(
+                target: "tower_bearer::config",
+                "dangerous_stale_denylist: while the shared denylist cannot be read, tokens denied elsewhere are accepted"
+            );
+        }
+        let names = issuers.iter().map(|issuer| issuer.identity.name.clone()).collect();
+        let denials =
+            Denials::new(self.denylist, self.stale_denylist, names, self.clock.clone(), observers.clone());
         let identity = Arc::new(ServerIdentity {
             identifier: self.identifier.into(),
             metadata_url,
@@ -201,6 +242,7 @@ impl ResourceServerBuilder {
             by_iss,
             headers: KnownHeaders::default(),
             cache: self.cache.map(|limits| Cache::new(limits, start)),
+            denials,
             metadata_members: self.metadata,
             scopes: Mutex::default(),
         })))

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use tower_service::Service;
 
 use super::{ResourceServer, document};
-use crate::event::KeyState;
+use crate::deny::{DenylistErrorKind, Report};
+use crate::event::{DenylistState, KeyState};
 use crate::fetch::FetchErrorKind;
 use crate::keys::KeySource;
-use crate::keys::remote::Report;
+use crate::keys::remote;
 
 /// The state of every issuer's keys at one moment.
 ///
@@ -23,6 +24,17 @@ use crate::keys::remote::Report;
 #[derive(Debug, Clone)]
 pub struct Health {
     issuers: Vec<IssuerHealth>,
+    denylist: Option<DenylistHealth>,
+}
+
+/// The state of a [denylist](crate::Denylist) that is shared with others.
+#[derive(Debug, Clone)]
+pub struct DenylistHealth {
+    state: DenylistState,
+    denials: usize,
+    stale_is_fine: bool,
+    last_success: Option<SystemTime>,
+    last_error: Option<(SystemTime, DenylistErrorKind)>,
 }
 
 /// The state of one issuer's keys.
@@ -55,7 +67,21 @@ impl Health {
                 KeySource::Remote(keys) => IssuerHealth::reported(name, keys.report()),
             }
         });
-        Self { issuers: issuers.collect() }
+        let denials = &server.0.denials;
+        let denylist = denials.report().map(|Report { state, last_success, last_error }| DenylistHealth {
+            state,
+            denials: denials.len(),
+            stale_is_fine: denials.stale_is_fine(),
+            last_success,
+            last_error,
+        });
+        Self { issuers: issuers.collect(), denylist }
+    }
+
+    /// The shared denylist; `None` if nothing is shared.
+    #[must_use]
+    pub fn denylist(&self) -> Option<&DenylistHealth> {
+        self.denylist.as_ref()
     }
 
     /// Every issuer, in the order of the configuration.
@@ -63,19 +89,65 @@ impl Health {
         self.issuers.iter()
     }
 
-    /// Whether there are usable keys of every issuer.
+    /// Whether there are usable keys of every issuer, and a shared denylist is current, or need not be.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.issuers.iter().all(|issuer| issuer.state.is_usable() && issuer.keys > 0)
+            && self.denylist.as_ref().is_none_or(DenylistHealth::is_ready)
     }
 
     /// As JSON. Times of day are in seconds since 1970, others in seconds from now; what is not known is left out.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut health = json!({
             "ready": self.is_ready(),
             "issuers": self.issuers.iter().map(IssuerHealth::to_json).collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(denylist), Value::Object(members)) = (&self.denylist, &mut health) {
+            members.insert("denylist".to_owned(), denylist.to_json());
+        }
+        health
+    }
+}
+
+impl DenylistHealth {
+    /// Whether all that is in the list is known.
+    #[must_use]
+    pub fn state(&self) -> DenylistState {
+        self.state
+    }
+
+    /// How many denials are held in memory. Some may have ended.
+    #[must_use]
+    pub fn denials(&self) -> usize {
+        self.denials
+    }
+
+    /// When the list was read last.
+    #[must_use]
+    pub fn last_success(&self) -> Option<SystemTime> {
+        self.last_success
+    }
+
+    /// When it could not be read last, and why. It may be older than the last success.
+    #[must_use]
+    pub fn last_error(&self) -> Option<(SystemTime, DenylistErrorKind)> {
+        self.last_error
+    }
+
+    fn is_ready(&self) -> bool {
+        self.stale_is_fine || self.state == DenylistState::Current
+    }
+
+    fn to_json(&self) -> Value {
+        let mut denylist = json!({"state": self.state.name(), "denials": self.denials});
+        let last_error = self.last_error.map(|(at, kind)| json!({"at": seconds(at), "kind": kind.name()}));
+        let known =
+            [("last_success", self.last_success.map(|at| seconds(at).into())), ("last_error", last_error)];
+        if let Value::Object(members) = &mut denylist {
+            members.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        }
+        denylist
     }
 }
 
@@ -93,8 +165,9 @@ impl IssuerHealth {
         }
     }
 
-    fn reported(name: Box<str>, report: Report) -> Self {
-        let Report { state, keys, left_out, last_success, last_error, stale_for, next_refresh } = report;
+    fn reported(name: Box<str>, report: remote::Report) -> Self {
+        let remote::Report { state, keys, left_out, last_success, last_error, stale_for, next_refresh } =
+            report;
         Self { name, state, keys, left_out, last_success, last_error, stale_for, next_refresh }
     }
 
@@ -147,7 +220,6 @@ impl IssuerHealth {
     }
 
     fn to_json(&self) -> Value {
-        let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let left_out = self.left_out.iter().map(|(index, reason)| json!({"index": index, "reason": reason}));
         let mut issuer = json!({
             "name": self.name,
@@ -167,6 +239,10 @@ impl IssuerHealth {
         }
         issuer
     }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// A tower service that answers with [`Health::to_json`]: 200 if every issuer's keys are usable, else 503. For a readiness

@@ -22,11 +22,12 @@ use http_body_util::Full;
 pub use self::builder::ResourceServerBuilder;
 use self::cache::Cache;
 pub use self::cache::{MAX_CACHE_BYTES, MAX_CACHED_BY_THREAD, MAX_CACHED_FOR, MAX_CACHED_TOKENS};
-pub use self::health::{Health, HealthService, IssuerHealth};
+pub use self::health::{DenylistHealth, Health, HealthService, IssuerHealth};
 use self::issuer::TrustedIssuer;
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
 pub(crate) use self::verify::{Pending, Stop, Trusted, Verified, Waited};
+use crate::deny::{Denial, Denials, DenyError};
 use crate::event::Event;
 use crate::identity::ServerIdentity;
 use crate::jose::KnownHeaders;
@@ -54,10 +55,11 @@ use crate::token::Token;
 #[derive(Clone)]
 pub struct ResourceServer(pub(crate) Arc<Inner>);
 
-/// Keys of some issuers could not be had; requests with their tokens will be answered 503 until they can.
+/// Keys of some issuers, or a shared denylist, could not be had; requests with tokens will be answered 503 until they can.
 #[derive(Debug, Clone)]
 pub struct NotReady {
     issuers: Vec<String>,
+    denylist: bool,
 }
 
 /// No issuer of the server has this name.
@@ -73,6 +75,8 @@ pub(crate) struct Inner {
     headers: KnownHeaders,
     /// Tokens that were verified before.
     cache: Option<Cache>,
+    /// What is not accepted any more.
+    denials: Denials,
     /// The configured members of our metadata.
     metadata_members: metadata::Members,
     /// What the rules of our layers ask for. Locked when a layer is made and when metadata are served.
@@ -119,17 +123,18 @@ impl ResourceServer {
         }
     }
 
-    /// Fetches the keys of every issuer that has none yet, and waits for them. Optional: without it the first
-    /// request does. The keys of a [snapshot](Issuer::snapshot) will do.
+    /// Fetches the keys of every issuer that has none yet, reads a shared denylist, and waits for them. Optional: without it
+    /// the first request does. The keys of a [snapshot](Issuer::snapshot) will do.
     ///
     /// # Errors
-    /// If the keys of an issuer could not be had. The server is usable all the same.
+    /// If the keys of an issuer, or the denylist, could not be had. The server is usable all the same.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the fetches go on.
     pub async fn warm_up(&self) -> Result<(), NotReady> {
         // Started together, awaited one after the other.
         let asked: Vec<_> = self.0.remote_issuers().map(|(name, keys)| (name, keys, keys.keys())).collect();
+        let denylist = !self.0.denials.warm_up().await;
         let mut issuers = Vec::new();
         for (name, keys, available) in asked {
             let ready = match available {
@@ -142,7 +147,7 @@ impl ResourceServer {
                 issuers.push(name.to_owned());
             }
         }
-        if issuers.is_empty() { Ok(()) } else { Err(NotReady { issuers }) }
+        if issuers.is_empty() && !denylist { Ok(()) } else { Err(NotReady { issuers, denylist }) }
     }
 
     /// Our protected resource metadata (RFC 9728), as a service. `None` if our identifier is no https URL, nor an http URL
@@ -189,7 +194,7 @@ impl ResourceServer {
             Some(TrustedIssuer { keys: KeySource::Remote(keys), .. }) => keys.demand().await == Ended::Loaded,
             Some(_) => true,
         };
-        if loaded { Ok(()) } else { Err(NotReady { issuers: vec![issuer.to_owned()] }) }
+        if loaded { Ok(()) } else { Err(NotReady { issuers: vec![issuer.to_owned()], denylist: false }) }
     }
 
     /// Never again verifies with a key of this issuer: for a key that has leaked, until the issuer withdraws it. `key` is
@@ -221,6 +226,56 @@ impl ResourceServer {
         };
         tracing::warn!(target: "tower_bearer::keys", issuer, key, found, "blocked a key");
         Ok(found)
+    }
+
+    /// Accepts these tokens no more, from the moment that this is done: whoever sends one is refused with 401 and
+    /// [`TokenError::Revoked`](crate::TokenError::Revoked), also where the token was verified before. At once it holds for
+    /// this server and its clones; with a [shared list](ResourceServerBuilder::denylist) within a second or two for the
+    /// others, and at most [`DENYLIST_STALE_AFTER`](crate::manual::defaults::DENYLIST_STALE_AFTER), after which they answer
+    /// 503. Requests that have passed the layer go on.
+    ///
+    /// ```
+    /// use tower_bearer::{Denial, TokenError};
+    ///
+    /// # use tower_bearer::testing::Idp;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let idp = Idp::new("https://id.example.com");
+    /// # let api = idp.resource_server("https://api.example.com");
+    /// # let raw = idp.token("https://api.example.com").claim("sub", "alice").sign();
+    /// assert!(api.verify(&raw).await.is_ok());
+    ///
+    /// let alice = Denial::subject("https://id.example.com", "alice");
+    /// api.deny(alice.clone()).await?;
+    /// let refused = api.verify(&raw).await.unwrap_err();
+    /// assert_eq!(refused.token_error(), Some(TokenError::Revoked));
+    ///
+    /// api.allow(&alice).await?;
+    /// assert!(api.verify(&raw).await.is_ok());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Without a shared list nothing is awaited: the future is ready when it is first polled.
+    ///
+    /// # Errors
+    /// If the issuer is unknown, the claim empty or too long, the end past, or there is no room: then nothing was done. If the
+    /// shared list could not be written, it holds here all the same, and is written as soon as that can be done; see
+    /// [`DenyErrorKind`](crate::DenyErrorKind).
+    ///
+    /// # Cancel safety
+    /// Once polled, it holds here; what a dropped future has not written to the shared list is written a little later.
+    pub async fn deny(&self, denial: Denial) -> Result<(), DenyError> {
+        self.0.denials.deny(denial).await
+    }
+
+    /// Takes back a denial of the same issuer and claim, whatever its times; one with
+    /// [`issued_before`](Denial::issued_before) is another than one without. Says whether there was one here. With a shared
+    /// list, others accept the tokens again a second or two later.
+    ///
+    /// # Errors
+    /// If the issuer is unknown or the claim empty or too long, or if the shared list could not be written: then nothing was
+    /// done.
+    pub async fn allow(&self, denial: &Denial) -> Result<bool, DenyError> {
+        self.0.denials.allow(denial).await
     }
 
     pub(crate) fn has_issuer(&self, name: &str) -> bool {
@@ -276,11 +331,24 @@ impl NotReady {
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
         self.issuers.iter().map(AsRef::as_ref)
     }
+
+    /// Whether a shared denylist could not be read.
+    #[must_use]
+    pub fn lacks_denylist(&self) -> bool {
+        self.denylist
+    }
 }
 
 impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no keys yet from {}", self.issuers.join(", "))
+        if !self.issuers.is_empty() {
+            write!(f, "no keys yet from {}", self.issuers.join(", "))?;
+        }
+        match (self.denylist, self.issuers.is_empty()) {
+            (true, true) => f.write_str("the shared denylist could not be read yet"),
+            (true, false) => f.write_str("; the shared denylist could not be read yet"),
+            (false, _) => Ok(()),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::issuer::TrustedIssuer;
+use crate::deny::{self, DENYLIST_INTERVAL, Denials};
 use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{
@@ -35,6 +36,8 @@ pub(crate) enum Stop {
 /// Fetches that the answer depends on, each with its issuer.
 pub(crate) struct Pending {
     flights: Vec<(Arc<IssuerIdentity>, Flight)>,
+    /// The first reading of a shared denylist.
+    denials: Option<deny::Flight>,
     server: Arc<ServerIdentity>,
 }
 
@@ -88,6 +91,7 @@ impl Inner {
         waited: Option<&Waited>,
     ) -> Result<Verified, Stop> {
         if let Some(token) = self.recall(raw, trusted) {
+            self.check_denied(&token, waited)?;
             return Ok(Verified { token, cached: true });
         }
         let token = Compact::parse(raw, &self.headers)?;
@@ -100,14 +104,33 @@ impl Inner {
         let now = self.identity.clock.now().into();
         let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
         let (issuer, accepted) = accept(&candidates, &token, (&claims, &payload), now, waited)
-            .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
+            .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)).with(&self.denials))?;
         let Accepted { proven, validity, standing } = accepted;
         drop(claims);
         token.is_verified(&self.headers);
         let (server, issuer) = (self.identity.clone(), issuer.identity.clone());
         let token = Token::verified(server, issuer, raw, payload, proven, validity, standing);
+        // Also a token that is denied: the next time it is refused without its signature.
         self.remember(&token, trusted);
+        self.check_denied(&token, waited)?;
         Ok(Verified { token, cached: false })
+    }
+
+    /// Whether a token that was verified, now or before, is accepted no more. Asked last, on every request, however the token
+    /// came to be verified: to somebody without a good token it tells nothing.
+    pub(crate) fn check_denied(&self, token: &Token, waited: Option<&Waited>) -> Result<(), Stop> {
+        let rejection = match self.denials.standing(token) {
+            deny::Standing::Good => return Ok(()),
+            deny::Standing::Denied => TokenError::Revoked.into(),
+            deny::Standing::Wait(flight) if waited.is_none() => {
+                let server = self.identity.clone();
+                return Err(Stop::Pending(Pending { flights: Vec::new(), denials: Some(flight), server }));
+            }
+            deny::Standing::Wait(_) if self.denials.stale_is_fine() => return Ok(()),
+            // As long as it may have been denied elsewhere, nobody can say that the token is good.
+            deny::Standing::Wait(_) | deny::Standing::Unknown => Rejection::unavailable(DENYLIST_INTERVAL),
+        };
+        Err(Stop::Refused(rejection.with_issuer(Some(token.trusted_issuer().clone()))))
     }
 
     /// A verdict on this very token that still holds: because its times do, because its issuer's keys may be used, and
@@ -256,7 +279,7 @@ impl Refusal {
 
     fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
         if !self.flights.is_empty() {
-            return Stop::Pending(Pending { flights: self.flights, server: server.clone() });
+            return Stop::Pending(Pending { flights: self.flights, denials: None, server: server.clone() });
         }
         // As long as one of them might have accepted it, nobody can say that the token is bad.
         let fault = self.fault.unwrap_or(TokenError::Issuer);
@@ -344,6 +367,9 @@ impl Pending {
             let began = flight.began();
             ends.push((issuer, flight.ended().await, began));
         }
+        if let Some(flight) = self.denials {
+            flight.ended().await;
+        }
         Waited(ends)
     }
 }
@@ -385,6 +411,14 @@ impl Trusted {
 }
 
 impl Stop {
+    /// Whoever waits for keys waits for the denylist too: there is no second time.
+    fn with(mut self, denials: &Denials) -> Self {
+        if let Self::Pending(pending) = &mut self {
+            pending.denials = denials.flight();
+        }
+        self
+    }
+
     /// For a second answer, which is final.
     pub(crate) fn into_rejection(self) -> Rejection {
         match self {

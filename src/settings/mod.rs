@@ -52,6 +52,7 @@
 //!
 //! The `Idp` has the `iss` of the file, and serves discovery and `{iss}/jwks`.
 
+mod denylist;
 mod issuer;
 mod network;
 mod route;
@@ -62,6 +63,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use self::denylist::DenylistSettings;
 use self::issuer::IssuerSettings;
 use self::route::RouteSettings;
 pub use self::route::{Access, Route};
@@ -84,6 +86,7 @@ pub struct Settings {
     /// From a scope to those that it stands for.
     #[serde(default)]
     implies: BTreeMap<String, Vec<String>>,
+    denylist: Option<DenylistSettings>,
     #[serde(default)]
     issuer: Vec<IssuerSettings>,
     #[serde(default)]
@@ -139,7 +142,7 @@ impl Settings {
         })
     }
 
-    /// `resource`, every `[[issuer]]`, and how keys are fetched. Reads the files that they name, but for
+    /// `resource`, `[denylist]`, every `[[issuer]]`, and how keys are fetched. Reads the environment variables and files that they name, but for
     /// `fetch_token_file`, which is read at every fetch, and `snapshot_file`, which is written. Does no network I/O.
     ///
     /// # Errors
@@ -170,6 +173,9 @@ impl Settings {
         }
         for (broader, narrower) in &self.implies {
             server = server.implies(broader, narrower);
+        }
+        if let Some(denylist) = &self.denylist {
+            server = denylist.read(server, &self.directory).map_err(|error| error.at("denylist"))?;
         }
         for (index, issuer) in self.issuer.iter().enumerate() {
             let issuer = issuer.read(self).map_err(|error| error.at(&format!("issuer[{index}]")))?;

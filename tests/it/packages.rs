@@ -107,6 +107,12 @@ fn the_manual_gives_every_default_its_value() {
         ("MAX_CACHE_BYTES", count(d::MAX_CACHE_BYTES)),
         ("MAX_CACHED_BY_THREAD", count(d::MAX_CACHED_BY_THREAD)),
         ("MAX_CACHED_FOR", seconds(d::MAX_CACHED_FOR)),
+        ("MAX_DENIALS", count(d::MAX_DENIALS)),
+        ("MAX_DENIED_LENGTH", count(d::MAX_DENIED_LENGTH)),
+        ("DENIED_FOR", seconds(d::DENIED_FOR)),
+        ("DENYLIST_INTERVAL", seconds(d::DENYLIST_INTERVAL)),
+        ("DENYLIST_TIMEOUT", seconds(d::DENYLIST_TIMEOUT)),
+        ("DENYLIST_STALE_AFTER", seconds(d::DENYLIST_STALE_AFTER)),
         ("METADATA_MAX_AGE", d::METADATA_MAX_AGE),
         ("WARN_INTERVAL", seconds(d::WARN_INTERVAL)),
     ];

@@ -1,0 +1,274 @@
+//! [`RedisDenylist`]: a denylist in Redis or Valkey.
+//!
+//! Four keys: the denials and their times (a hash), the order in which they were changed, the time at which each can be
+//! forgotten (sorted sets), and the head: a random name, so that a list that was lost is noticed, and the number of the last
+//! change. Changes are numbered by the clock of Redis, in microseconds, so that a replica that has missed some goes on with
+//! higher numbers than anybody has seen. One clock decides what has ended, and it is not ours.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError};
+
+use super::denial::Denial;
+use super::list::{Changes, Denylist, DenylistError, DenylistErrorKind, DenylistFuture, Mark};
+use super::table::MAX_DENIALS;
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::sync::{Mutex, RandomState};
+
+/// So many denials are read at once.
+const PAGE: usize = 1000;
+
+/// How long a connection, and then an answer, may take: both within `DENYLIST_TIMEOUT`, so that here it is known which failed.
+const PATIENCE: Duration = Duration::from_millis(950);
+
+/// A [`Denylist`](crate::Denylist) in [Redis](https://redis.io) 5 or later, or in Valkey (feature `redis`).
+///
+/// ```no_run
+/// use tower_bearer::{Issuer, RedisDenylist, ResourceServer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let list = RedisDenylist::new(&std::env::var("REDIS_URL")?)?;
+/// let api = ResourceServer::builder("https://api.example.com")
+///     .issuer(Issuer::new("https://id.example.com"))
+///     .denylist(list)
+///     .build()?;
+/// # let _ = api;
+/// # Ok(()) }
+/// ```
+///
+/// All servers with the same Redis and the same [`key`](Self::key) share one list, and must call an issuer by the same
+/// [name](crate::Issuer::name). What has ended is removed by the next server that looks. A list that is lost, because Redis was
+/// restarted without its data, is written again by each server that still knows it. It needs one primary, and no cluster.
+///
+/// It prints its key, and neither the URL nor a claim.
+///
+/// # Security
+/// The connection is not encrypted, and what is written are claims of tokens: keep Redis on a network of yours, or reach it
+/// through a tunnel. Whoever can write there can deny every token and take back every denial, but cannot make a token good.
+#[derive(Clone)]
+pub struct RedisDenylist {
+    redis: Arc<Redis>,
+    key: Arc<str>,
+}
+
+struct Redis {
+    client: Client,
+    /// While nobody uses it. Whoever has an error does not give it back.
+    connection: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl RedisDenylist {
+    /// A list at such a URL: `redis://user:password@host:6379/0`, or `unix:///path/to/socket`. Connects when it is first
+    /// needed.
+    ///
+    /// # Errors
+    /// If it is no such URL. The error does not show it.
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        // What the other crate says of it may hold a part of it.
+        let client = Client::open(url).map_err(|_| {
+            let message =
+                "not the URL of a Redis without TLS; write one such as redis://user:password@host:6379/0";
+            ConfigError::new(ConfigErrorKind::Denylist, message)
+        })?;
+        let redis = Arc::new(Redis { client, connection: Mutex::new(None) });
+        Ok(Self { redis, key: "tower-bearer:denylist".into() })
+    }
+
+    /// What the keys in Redis begin with. Default: `tower-bearer:denylist`.
+    #[must_use]
+    pub fn key(self, key: impl Into<String>) -> Self {
+        Self { key: key.into().into(), ..self }
+    }
+
+    /// Runs a script on the four keys.
+    fn run<T: FromRedisValue + Send + 'static>(
+        &self,
+        script: &str,
+        arguments: Vec<String>,
+    ) -> DenylistFuture<T> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(format!("{PRELUDE}{script}")).arg(4);
+        // In braces, so that a proxy or cluster in front finds them in one place.
+        for part in ["data", "log", "ends", "head"] {
+            command.arg(format!("{{{}}}:{part}", self.key));
+        }
+        command.arg(arguments);
+        let redis = self.redis.clone();
+        Box::pin(async move {
+            let mut connection = redis.connect().await.map_err(said)?;
+            let answer = command.query_async(&mut connection).await;
+            if answer.as_ref().err().is_none_or(|error| error.code().is_some()) {
+                redis.give_back(connection);
+            }
+            answer.map_err(said)
+        })
+    }
+}
+
+impl Denylist for RedisDenylist {
+    fn add(&self, denial: Denial) -> DenylistFuture<()> {
+        let times = denial.times();
+        let arguments = vec![denial.key(), times, MAX_DENIALS.to_string()];
+        let added = self.run::<u8>(ADD, arguments);
+        Box::pin(async move {
+            match added.await? {
+                0 => Err(DenylistError::new(DenylistErrorKind::Full)),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn remove(&self, denial: Denial) -> DenylistFuture<()> {
+        self.run(REMOVE, vec![denial.key(), denial.times()])
+    }
+
+    fn changes(&self, since: Option<Mark>) -> DenylistFuture<Changes> {
+        let (name, number) =
+            since.as_ref().and_then(|mark| mark.as_str().split_once(' ')).unwrap_or(("", "0"));
+        let arguments = vec![name_of_a_list(), name.to_owned(), number.to_owned(), PAGE.to_string()];
+        let answer = self.run::<Vec<String>>(CHANGES, arguments);
+        Box::pin(async move { read(&answer.await?).ok_or_else(DenylistError::data) })
+    }
+}
+
+impl Redis {
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        let idle = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(connection) = idle {
+            return Ok(connection);
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    fn give_back(&self, connection: MultiplexedConnection) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    }
+}
+
+/// Name, loss, number of the last change; then for each denial its key, times and number.
+fn read(answer: &[String]) -> Option<Changes> {
+    let ([name, lost, last], denials) = answer.split_first_chunk()?;
+    let (denials, []) = denials.as_chunks::<3>() else { return None };
+    let more = denials.len() >= PAGE;
+    let number = denials.last().filter(|_| more).map_or(last, |[_, _, number]| number);
+    let parse = |[key, times, _]: &[String; 3]| match Denial::parse(key, times) {
+        Ok(denial) => Some(denial),
+        Err(error) => {
+            // One that nobody can read must not undo all others.
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(target: "tower_bearer::deny", error, "left out an entry of the shared denylist");
+            None
+        }
+    };
+    let mut changes = Changes::new(denials.iter().filter_map(parse), Mark::new(format!("{name} {number}")));
+    if more {
+        changes = changes.and_more();
+    }
+    Some(if lost == "1" { changes.after_loss() } else { changes })
+}
+
+/// At random, from the operating system, by way of the standard library's hash seeds.
+fn name_of_a_list() -> String {
+    let random = || RandomState::new().hash_one(());
+    format!("{:016x}{:016x}", random(), random())
+}
+
+/// What the other crate says may quote a command, and with it a password: only its kind goes on.
+#[expect(clippy::needless_pass_by_value, reason = "it ends here")]
+fn said(error: RedisError) -> DenylistError {
+    let kind = if error.is_timeout() {
+        DenylistErrorKind::Timeout
+    } else if error.code().is_some() {
+        DenylistErrorKind::Refused
+    } else if error.is_io_error() || error.is_connection_dropped() || error.is_connection_refusal() {
+        DenylistErrorKind::Connection
+    } else {
+        DenylistErrorKind::Data
+    };
+    let is_code = |code: &&str| code.len() <= 32 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    match error.code().filter(is_code) {
+        Some(code) => DenylistError::new(kind).because(code),
+        None => DenylistError::new(kind),
+    }
+}
+
+impl fmt::Debug for RedisDenylist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisDenylist").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// What the scripts have in common: the time, and forgetting what has ended.
+const PRELUDE: &str = r"
+local data, log, ends, head = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local function whole(number) return string.format('%.0f', number) end
+local function times(text)
+  local till, before = string.match(text, '^(-?%d+) (-?%d+)$')
+  return till or '0', before or '0'
+end
+local function note(key, till, before, forget_at)
+  local last = math.max(now, (tonumber(redis.call('HGET', head, 'last') or 0) or 0) + 1)
+  redis.call('HSET', head, 'last', whole(last))
+  redis.call('HSET', data, key, till .. ' ' .. before)
+  redis.call('ZADD', log, whole(last), key)
+  redis.call('ZADD', ends, forget_at, key)
+end
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', whole(now), 'LIMIT', 0, 1000)) do
+  redis.call('HDEL', data, key)
+  redis.call('ZREM', log, key)
+  redis.call('ZREM', ends, key)
+end
+";
+
+/// `ARGV`: key, times, how many at most.
+const ADD: &str = r"
+local till, before = times(ARGV[2])
+local known = redis.call('HGET', data, ARGV[1])
+if known then
+  local other_till, other_before = times(known)
+  if tonumber(other_till) > now then
+    if tonumber(other_till) > tonumber(till) then till = other_till end
+    if tonumber(other_before) > tonumber(before) then before = other_before end
+  end
+elseif redis.call('HLEN', data) >= tonumber(ARGV[3]) then
+  return 0
+end
+note(ARGV[1], till, before, till)
+return 1
+";
+
+/// `ARGV`: key, times. It stays for an hour, so that everybody learns of it.
+const REMOVE: &str = r"
+local _, before = times(ARGV[2])
+note(ARGV[1], whole(now), before, whole(now + 3600 * 1000000))
+return 1
+";
+
+/// `ARGV`: a name for a new list, name and number of the mark, how many at most.
+const CHANGES: &str = r"
+redis.call('HSETNX', head, 'name', ARGV[1])
+local name = redis.call('HGET', head, 'name')
+local last = tonumber(redis.call('HGET', head, 'last') or 0) or 0
+local since, lost = tonumber(ARGV[3]) or 0, '0'
+if name ~= ARGV[2] or since > last then
+  since, lost = 0, '1'
+end
+local answer = { name, lost, whole(last) }
+local found = redis.call(
+  'ZRANGEBYSCORE', log, '(' .. whole(since), '+inf', 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[4]))
+for place = 1, #found, 2 do
+  answer[#answer + 1] = found[place]
+  answer[#answer + 1] = redis.call('HGET', data, found[place]) or ''
+  answer[#answer + 1] = whole(tonumber(found[place + 1]))
+end
+return answer
+";
