@@ -57,7 +57,7 @@ pub struct RedisDenylist {
 
 struct Redis {
     client: Client,
-    /// While nobody uses it. Whoever has an error does not give it back.
+    /// While nobody uses it. After an error it is not given back: the next one may reach another primary.
     connection: Mutex<Option<MultiplexedConnection>>,
 }
 
@@ -101,7 +101,7 @@ impl RedisDenylist {
         Box::pin(async move {
             let mut connection = redis.connect().await.map_err(said)?;
             let answer = command.query_async(&mut connection).await;
-            if answer.as_ref().err().is_none_or(|error| error.code().is_some()) {
+            if answer.is_ok() {
                 redis.give_back(connection);
             }
             answer.map_err(said)

@@ -5,7 +5,7 @@
 //!
 //! # Events
 //!
-//! `tracing` events have three targets.
+//! `tracing` events have four targets.
 //!
 //! | target | level | what happened |
 //! |---|---|---|
@@ -13,6 +13,8 @@
 //! | `tower_bearer::keys` | DEBUG | keys were fetched |
 //! | | INFO | an issuer's keys are fresh: for the first time, or again |
 //! | | WARN | keys could not be fetched; they became stale, or expired; published or configured keys were left out, with the reason |
+//! | `tower_bearer::deny` | INFO | tokens were denied or allowed again, by issuer and kind and without the claim; a shared denylist is read, for the first time or again |
+//! | | WARN | a shared denylist cannot be read or written, once in each [`WARN_INTERVAL`], the others at DEBUG; it was not read for too long; an entry was left out |
 //! | `tower_bearer::rejection` | DEBUG | a request was refused |
 //! | | WARN | the same, and the fault is ours: `kind` is `unavailable` |
 //! | | ERROR | an extractor ran where no layer did: `kind` is `wiring` |
@@ -65,8 +67,8 @@
 //!
 //! # Observers
 //!
-//! An [`Observer`] is told of each [`Event`]: a verdict, a wait for keys, a fetch, a change of an issuer's key state. It is
-//! called on the path of each request, so it should count and return.
+//! An [`Observer`] is told of each [`Event`]: a verdict, a wait for keys, a fetch, a change of an issuer's key state or of a
+//! shared denylist's. It is called on the path of each request, so it should count and return.
 //!
 //! ```
 //! use tower_bearer::{Event, Issuer, ResourceServer};
@@ -121,6 +123,7 @@
 //! | `tower_bearer_key_state{state="stale"}` is 1 | an issuer's keys could not be replaced in time; they serve on up to [`STALE_FOR`] | wake somebody before that |
 //! | `tower_bearer_key_state{state="expired"}` is 1 | they serve no more: tokens of this issuer are answered 503 | wake somebody |
 //! | [`health`](crate::ResourceServer::health) says `expired` of an issuer with certificates (`x5c`), which no event tells | none of its roots is valid now | pin the new root; alarm on the dates of the certificates, long before |
+//! | `tower_bearer_denylist_state{state="stale"}` is 1 | a shared denylist was not read for [`DENYLIST_STALE_AFTER`]: requests are answered 503, or denials of others are not known | wake somebody |
 //! | `tower_bearer_keys_left_out` is not 0 | an issuer publishes keys that cannot be used | look, by day |
 //! | `tower_bearer_refused_total{kind="invalid_token"}`, by `reason`, is many times its usual | a client, a clock or an issuer has changed; or an attack | look |
 //!
@@ -145,5 +148,6 @@
 //! [`FRESH_FOR`]: super::defaults::FRESH_FOR
 //! [`MIN_FRESH_FOR`]: super::defaults::MIN_FRESH_FOR
 //! [`STALE_FOR`]: super::defaults::STALE_FOR
+//! [`DENYLIST_STALE_AFTER`]: super::defaults::DENYLIST_STALE_AFTER
 #![cfg_attr(feature = "metrics", doc = "[`Metrics`]: crate::Metrics")]
 #![cfg_attr(not(feature = "metrics"), doc = "[`Metrics`]: https://docs.rs/tower-bearer")]

@@ -46,6 +46,10 @@
 //! | a handler that was left unprotected | [`Token`] as an argument answers 500 there; nobody else can make a `Token` |
 //! | a token exchanged between two layers | the inner layer takes over a verdict only for the very same token, server and issuer |
 //! | a verdict that outlives the token, its key or the rule | a remembered verdict is about the very bytes of a token; its times, the standing of its key, and the rule are checked for each request. See [`without_cache`] |
+//! | a stolen token, or one of a user who was dismissed | [`ResourceServer::deny`]: at the next request, whatever was verified before; see [`revocation`](super::revocation) |
+//! | a shared denylist that is kept away from us, so that a denied token lives on | after [`DENYLIST_STALE_AFTER`] good tokens are 503, unless [stale is fine](crate::ResourceServerBuilder::dangerous_stale_denylist) |
+//! | log-outs without end, to push denials out | of one subject there are two at most; when there is no room, denying is an error, and nothing is forgotten |
+//! | asking which tokens are denied | it is said of a token with a good signature only, last of all |
 //! | tokens made up to push others out of the memory of verified ones | only what was verified comes in, within [`MAX_CACHED_TOKENS`] and [`MAX_CACHE_BYTES`]; places are chosen by a hash with a random seed |
 //! | tokens in logs | the header value is marked sensitive; no `Debug`, error or event of the crate holds token bytes |
 //!
@@ -70,7 +74,9 @@
 //! # What is left to you
 //!
 //! - TLS in front of the service: a bearer token is good for whoever reads it.
-//! - Short lives of tokens. A token is accepted until it expires, also if the issuer has withdrawn it in the meantime.
+//! - Short lives of tokens. A token is accepted until it expires, also if the issuer has withdrawn it in the meantime, unless
+//!   you [deny](crate::ResourceServer::deny) it.
+//! - The network on which a denylist in Redis is: whoever can write there can deny, and undo it.
 //! - Hosts that you configure. Those of issuers and key sets may be private, and their names may lead inside.
 //! - Names, where it is not our client that resolves them: over a proxy, with a `reqwest::Client` of your own, or a
 //!   [`Fetch`] of your own. There addresses in URLs are looked at, and what names lead to is not.
@@ -89,6 +95,8 @@
 //! [`Token::claims`]: crate::Token::claims
 //! [`Issuer::snapshot`]: crate::Issuer::snapshot
 //! [`MAX_SNAPSHOT_AGE`]: super::defaults::MAX_SNAPSHOT_AGE
+//! [`ResourceServer::deny`]: crate::ResourceServer::deny
+//! [`DENYLIST_STALE_AFTER`]: super::defaults::DENYLIST_STALE_AFTER
 //! [`without_cache`]: crate::ResourceServerBuilder::without_cache
 //! [`MAX_CHAIN_LENGTH`]: super::defaults::MAX_CHAIN_LENGTH
 //! [`MAX_KNOWN_CHAINS`]: super::defaults::MAX_KNOWN_CHAINS

@@ -55,6 +55,12 @@ impl Redis {
         self.child = spawn(&self.folder, self.port);
     }
 
+    #[cfg(unix)]
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
     fn cli(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-p", &self.port.to_string(), "--no-auth-warning", "-a", PASSWORD])
@@ -231,6 +237,31 @@ async fn a_redis_that_is_gone_is_503_and_one_that_comes_back_is_written_again() 
     })
     .await;
     assert_eq!(fault(&another, &good).await, None);
+}
+
+/// It takes connections and answers nothing, as behind a network that has come apart; then it goes on.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(unix)]
+async fn a_redis_that_hangs_is_503_until_it_goes_on() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new();
+    let (api, token) = (fleet.server(&redis), fleet.token("1"));
+    assert_eq!(fault(&api, &token).await, None);
+    redis.signal("-STOP");
+    let limit = DENYLIST_STALE_AFTER + DENYLIST_TIMEOUT + seconds(2);
+    within(limit, "not known any more", async || fault(&api, &token).await == UNAVAILABLE).await;
+    let begin = Instant::now();
+    let error = api.deny(Denial::token(ISSUER, "2")).await.unwrap_err();
+    assert_eq!(error.kind(), DenyErrorKind::NotShared);
+    assert!(begin.elapsed() < DENYLIST_TIMEOUT + seconds(1), "{:?}", begin.elapsed());
+    assert_eq!(fault(&api, &fleet.token("2")).await, REVOKED);
+    // One that starts now waits so long, and no longer.
+    let begin = Instant::now();
+    assert_eq!(fault(&fleet.server(&redis), &token).await, UNAVAILABLE);
+    assert!(begin.elapsed() < DENYLIST_TIMEOUT + seconds(1), "{:?}", begin.elapsed());
+    redis.signal("-CONT");
+    within(seconds(10), "it goes on", async || fault(&api, &token).await.is_none()).await;
+    within(seconds(10), "it is written", async || redis.count("HLEN", "data") == 1).await;
 }
 
 /// More than are read at once, and some that nobody can read.

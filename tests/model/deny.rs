@@ -22,7 +22,7 @@ fn deny(table: &Table, subject: &str) {
 
 /// Two threads deny, one of them what another allows again.
 ///
-/// Catches a change that is made of what was there before another; a flag that is set before what it promises is there.
+/// Catches a change that is made of what was there before another.
 #[test]
 fn what_was_denied_is_denied_for_whoever_looks_later() {
     explore(3, || {
