@@ -62,7 +62,7 @@ struct Redis {
 }
 
 impl RedisDenylist {
-    /// A list at such a URL: `redis://user:password@host:6379/0`, or `unix:///path/to/socket`. Connects when it is first
+    /// A list at such a URL: `redis://user:password@host:6379/0`, or `unix:///path/to/socket?pass=password`. Connects when it is first
     /// needed.
     ///
     /// # Errors

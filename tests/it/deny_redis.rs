@@ -89,6 +89,8 @@ fn spawn(folder: &Folder, port: u16) -> Child {
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--requirepass", PASSWORD])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(folder.path(""))
+        .arg("--unixsocket")
+        .arg(folder.path("socket"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -294,6 +296,15 @@ async fn lists_with_other_keys_are_other_lists() {
     other.deny(Denial::token(ISSUER, "1")).await.unwrap();
     assert_eq!(fault(&other, &fleet.token("1")).await, REVOKED);
     assert_eq!(fault(&fleet.server(&redis), &fleet.token("1")).await, None);
+    // The same list by another way.
+    #[cfg(unix)]
+    {
+        let url = format!("unix://{}?pass={PASSWORD}", redis.folder.path("socket").display());
+        let list = RedisDenylist::new(&url).unwrap().key("staging");
+        let same = ResourceServer::builder(API).issuer(fleet.idp.issuer()).denylist(list).build().unwrap();
+        assert_eq!(fault(&same, &fleet.token("1")).await, REVOKED);
+        assert_eq!(fault(&same, &fleet.token("2")).await, None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
