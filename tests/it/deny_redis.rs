@@ -36,8 +36,13 @@ impl Redis {
         }
         let number = STARTED.fetch_add(1, Ordering::SeqCst);
         let folder = Folder::new(&format!("redis-{number}"));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Some(Self { child: spawn(&folder, port), port, folder })
+        // Between the look for a free port and its use somebody else may take it.
+        let started = (0..5).find_map(|_| {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            Some((spawn(&folder, port)?, port))
+        });
+        let (child, port) = started.expect("redis-server does not start");
+        Some(Self { child, port, folder })
     }
 
     fn url(&self) -> String {
@@ -52,7 +57,7 @@ impl Redis {
     /// Without what it held.
     fn start_again(&mut self) {
         self.stop();
-        self.child = spawn(&self.folder, self.port);
+        self.child = spawn(&self.folder, self.port).expect("its port is free again");
     }
 
     #[cfg(unix)]
@@ -84,8 +89,9 @@ impl Drop for Redis {
 
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 
-fn spawn(folder: &Folder, port: u16) -> Child {
-    let child = Command::new("redis-server")
+/// `None` if it has ended, as it does where the port is taken.
+fn spawn(folder: &Folder, port: u16) -> Option<Child> {
+    let mut child = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--requirepass", PASSWORD])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(folder.path(""))
@@ -97,10 +103,13 @@ fn spawn(folder: &Folder, port: u16) -> Child {
         .unwrap();
     let patience = Instant::now() + seconds(10);
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
         assert!(Instant::now() < patience, "redis-server does not listen");
         std::thread::sleep(Duration::from_millis(20));
     }
-    child
+    Some(child)
 }
 
 struct Fleet {
