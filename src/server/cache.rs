@@ -260,7 +260,7 @@ mod tests {
             warnings: Warnings::new(Instant::now()),
         };
         let identity = Identity { client_id: None, subject: None, token_id: None, scopes: Scopes::default() };
-        let expires_at = Timestamp::from_seconds(0).unwrap();
+        let expires_at = Timestamp::from_seconds(0);
         let validity = Validity { expires_at, not_before: None, issued_at: None };
         let (server, issuer) = (Arc::new(server), Arc::new(issuer));
         let token = Token::verified(server, issuer, raw, payload, Box::default(), identity.into(), validity);

@@ -53,6 +53,9 @@ impl Health {
                     IssuerHealth { state, ..IssuerHealth::fixed(name, roots, none) }
                 }
                 KeySource::Remote(keys) => IssuerHealth::reported(name, keys.report()),
+                KeySource::None => {
+                    IssuerHealth { state: KeyState::LookedUp, ..IssuerHealth::fixed(name, 0, Vec::new()) }
+                }
             }
         });
         Self { issuers: issuers.collect() }
@@ -63,10 +66,12 @@ impl Health {
         self.issuers.iter()
     }
 
-    /// Whether there are usable keys of every issuer.
+    /// Whether there are usable keys of every issuer that needs some. Whether tokens can be looked up is not known before one
+    /// is.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.issuers.iter().all(|issuer| issuer.state.is_usable() && issuer.keys > 0)
+        let has_what_it_needs = |issuer: &IssuerHealth| issuer.keys > 0 || issuer.state == KeyState::LookedUp;
+        self.issuers.iter().all(|issuer| issuer.state.is_usable() && has_what_it_needs(issuer))
     }
 
     /// As JSON. Times of day are in seconds since 1970, others in seconds from now; what is not known is left out.

@@ -215,6 +215,7 @@ impl ResourceServer {
             #[cfg(feature = "x5c")]
             KeySource::Certified(keys) => keys.block(key),
             KeySource::Remote(keys) => keys.block(key),
+            KeySource::None => false,
         };
         tracing::warn!(target: "tower_bearer::keys", issuer, key, found, "blocked a key");
         Ok(found)

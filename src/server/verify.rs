@@ -10,10 +10,13 @@ use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{
     Claims, Compact, HeaderAlgorithm, KeySet, Keys, MAX_TOKEN_LENGTH, Standing, TokenError, Validity,
+    begins_like_a_jwt,
 };
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Available, Began, Ended, Flight, Missed, RemoteKeys};
+use crate::lookup::desk::{ACTIVE_FOR, Answer, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};
+use crate::lookup::{desk, may_be_opaque};
 use crate::profile::Identity;
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
@@ -29,18 +32,22 @@ pub(crate) struct Verified {
 /// Why there is no token (yet).
 pub(crate) enum Stop {
     Refused(Rejection),
-    /// Keys are being fetched. Wait, and ask again once.
+    /// Keys are being fetched, or the token is being looked up. Wait, and ask again once.
     Pending(Pending),
 }
 
-/// Fetches that the answer depends on, each with its issuer.
+/// Fetches and look-ups that the answer depends on, each with its issuer.
 pub(crate) struct Pending {
     flights: Vec<(Arc<IssuerIdentity>, Flight)>,
+    lookups: Vec<(Arc<IssuerIdentity>, desk::Flight)>,
     server: Arc<ServerIdentity>,
 }
 
-/// How the fetches have ended that a request waited for.
-pub(crate) struct Waited(Vec<(Arc<IssuerIdentity>, Ended, Began)>);
+/// How those have ended that a request waited for.
+pub(crate) struct Waited {
+    fetches: Vec<(Arc<IssuerIdentity>, Ended, Began)>,
+    answers: Vec<(Arc<IssuerIdentity>, Option<Answer>)>,
+}
 
 /// A request that waits. Dropped at the end, however it ends.
 struct Waiting {
@@ -62,6 +69,8 @@ struct Accepted {
     identity: Proven,
     validity: Validity,
     standing: Arc<Standing>,
+    /// What was said of it, and how long that may be remembered; `None` if it says so itself.
+    found: Option<(Vec<u8>, Instant)>,
 }
 
 /// Why one issuer did not accept a token.
@@ -77,6 +86,10 @@ enum Failure<'a> {
         tried: Arc<KeySet>,
         fault: TokenError,
     },
+    /// It has no key, and looks its tokens up.
+    NoKeys(&'a Desk),
+    /// The token is being looked up.
+    Asked(desk::Flight),
 }
 
 impl Inner {
@@ -93,7 +106,10 @@ impl Inner {
             return Ok(Verified { token, cached: true });
         }
         let raw = std::str::from_utf8(raw).map_err(|_| TokenError::Structure)?;
-        let token = Compact::parse(raw)?;
+        let token = match Compact::parse(raw) {
+            Ok(token) => token,
+            Err(fault) => return self.verify_opaque(raw, fault, trusted, waited),
+        };
         let claims = Claims::parse(&token.payload)?;
         if token.header.alg == HeaderAlgorithm::Unknown {
             return Err(TokenError::Algorithm.into());
@@ -101,21 +117,65 @@ impl Inner {
         let iss = claims.issuer()?;
         let now = self.identity.clock.now().into();
         let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
-        let (issuer, accepted) = accept(&candidates, &token, &claims, now, waited)
+        let (issuer, accepted) = accept(&candidates, &token, raw, &claims, now, waited)
             .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
-        let Accepted { audience, identity, validity, standing } = accepted;
         drop(claims);
-        let token = Token::verified(
-            self.identity.clone(),
-            issuer.identity.clone(),
-            raw,
-            token.payload,
-            audience,
-            identity,
-            validity,
-        );
-        self.remember(&token, standing, trusted);
-        Ok(Verified { token, cached: false })
+        Ok(self.accepted(issuer, raw, token.payload, accepted, Some(trusted)))
+    }
+
+    /// What is no JWT, and does not begin like one: it goes to the one issuer that looks such tokens up, if there is one.
+    fn verify_opaque(
+        &self,
+        raw: &str,
+        fault: TokenError,
+        trusted: &Trusted,
+        waited: Option<&Waited>,
+    ) -> Result<Verified, Stop> {
+        let asked = if begins_like_a_jwt(raw) || !may_be_opaque(raw) { None } else { self.who_knows(raw) };
+        let Some((issuer, desk)) = asked.filter(|(issuer, _)| trusted.includes(&issuer.identity.name)) else {
+            return Err(fault.into());
+        };
+        let now = self.identity.clock.now().into();
+        let accepted = issuer.look_up(desk, raw, now, waited).map_err(|failure| {
+            let mut refusal = Refusal::new();
+            refusal.note(issuer, failure, waited);
+            refusal.into_stop(&self.identity, Some(issuer))
+        })?;
+        // Whose it is does not depend on who was asked.
+        Ok(self.accepted(issuer, raw, Vec::new(), accepted, None))
+    }
+
+    /// The issuer with the longest prefix that fits. No other one is asked, also if this one is not trusted here.
+    fn who_knows(&self, raw: &str) -> Option<(&TrustedIssuer, &Desk)> {
+        let prefix = |issuer: &TrustedIssuer| issuer.token_prefix.as_ref().map_or(0, |prefix| prefix.len());
+        self.issuers
+            .iter()
+            .filter(|issuer| issuer.token_prefix.as_ref().is_none_or(|prefix| raw.starts_with(&**prefix)))
+            .filter_map(|issuer| Some((issuer, issuer.desk.as_ref()?)))
+            .max_by_key(|(issuer, _)| prefix(issuer))
+    }
+
+    /// Everything about this token was verified. `asked` is who was asked, if others might have answered.
+    fn accepted(
+        &self,
+        issuer: &TrustedIssuer,
+        raw: &str,
+        payload: Vec<u8>,
+        accepted: Accepted,
+        asked: Option<&Trusted>,
+    ) -> Verified {
+        let Accepted { audience, identity, validity, standing, found } = accepted;
+        let now = self.identity.clock.instant();
+        let (payload, until) = match found {
+            Some((claims, until)) => (claims, Some(until)),
+            None => (payload, now.checked_add(MAX_CACHED_FOR)),
+        };
+        let (server, trusted) = (self.identity.clone(), issuer.identity.clone());
+        let token = Token::verified(server, trusted, raw, payload, audience, identity, validity);
+        if let Some(until) = until.filter(|until| now < *until) {
+            self.remember(&token, standing, asked, until, now);
+        }
+        Verified { token, cached: false }
     }
 
     /// A verdict on this very token that still holds: because its times do, because its issuer's keys may be used, and
@@ -135,7 +195,7 @@ impl Inner {
             (self.identity.clock.now().into(), self.identity.clock.instant());
         let holds = instant < verdict.until
             && issuer.rules.check_validity(verdict.token.validity(), now).is_ok()
-            && issuer.keys.are_usable(instant)
+            && (issuer.has_looked_up(&verdict.standing) || issuer.keys.are_usable(instant))
             // Last, because asking for the keys may have let in a newer set.
             && verdict.standing.is_good(now);
         if !holds {
@@ -147,26 +207,27 @@ impl Inner {
     }
 
     /// The key may have been withdrawn since it verified the token. Then its standing says so.
-    fn remember(&self, token: &Token, standing: Arc<Standing>, trusted: &Trusted) {
+    fn remember(
+        &self,
+        token: &Token,
+        standing: Arc<Standing>,
+        asked: Option<&Trusted>,
+        until: Instant,
+        now: Instant,
+    ) {
         let Some(cache) = &self.cache else { return };
         let ours = |issuer: &TrustedIssuer| Arc::ptr_eq(&issuer.identity, token.trusted_issuer());
-        let now = self.identity.clock.instant();
-        let (Some(issuer), Some(until)) =
-            (self.issuers.iter().position(ours), now.checked_add(MAX_CACHED_FOR))
-        else {
-            return;
-        };
-        let unnamed = token.trusted_issuer().iss.is_none();
+        let Some(issuer) = self.issuers.iter().position(ours) else { return };
+        let asked = asked.filter(|_| token.trusted_issuer().iss.is_none());
         // Which of them a token belongs to is what their keys say, and those may change.
         let rivals = self
             .issuers
             .iter()
             .filter(|issuer| issuer.identity.iss.is_none() && !matches!(issuer.keys, KeySource::Fixed(_)));
-        if unnamed && rivals.count() > 1 {
+        if asked.is_some() && rivals.count() > 1 {
             return;
         }
-        let asked = unnamed.then(|| trusted.clone());
-        cache.insert(Verdict::new(token.clone(), issuer, standing, asked, until), now);
+        cache.insert(Verdict::new(token.clone(), issuer, standing, asked.cloned(), until), now);
     }
 
     /// The one issuer that a token names or, for a token that names none, every unnamed one.
@@ -187,20 +248,27 @@ impl Inner {
 fn accept<'a>(
     candidates: &(impl Iterator<Item = &'a TrustedIssuer> + Clone),
     token: &Compact<'_>,
+    raw: &str,
     claims: &Claims<'_>,
     now: Timestamp,
     waited: Option<&Waited>,
 ) -> Result<(&'a TrustedIssuer, Accepted), Refusal> {
     loop {
-        let mut refusal = Refusal { fault: None, unavailable: None, flights: Vec::new() };
-        let mut misses = Vec::new();
+        let mut refusal = Refusal::new();
+        let (mut misses, mut keyless) = (Vec::new(), Vec::new());
         for issuer in candidates.clone() {
             match issuer.accept(token, claims, now) {
                 Ok(accepted) => return Ok((issuer, accepted)),
-                Err(Failure::Fault(fault)) => refusal.fault(fault),
-                Err(Failure::Unavailable(pause)) => refusal.unavailable(pause),
-                Err(Failure::Cold(flight)) => refusal.wait(issuer, flight, waited),
                 Err(Failure::Miss { remote, tried, fault }) => misses.push((issuer, remote, tried, fault)),
+                Err(Failure::NoKeys(desk)) => keyless.push((issuer, desk)),
+                Err(failure) => refusal.note(issuer, failure, waited),
+            }
+        }
+        // Nobody is asked about a token that somebody's keys have verified.
+        for (issuer, desk) in keyless {
+            match issuer.look_up(desk, raw, now, waited) {
+                Ok(accepted) => return Ok((issuer, accepted)),
+                Err(failure) => refusal.note(issuer, failure, waited),
             }
         }
         let mut newer = false;
@@ -242,9 +310,26 @@ struct Refusal {
     fault: Option<TokenError>,
     unavailable: Option<Duration>,
     flights: Vec<(Arc<IssuerIdentity>, Flight)>,
+    lookups: Vec<(Arc<IssuerIdentity>, desk::Flight)>,
 }
 
 impl Refusal {
+    fn new() -> Self {
+        Self { fault: None, unavailable: None, flights: Vec::new(), lookups: Vec::new() }
+    }
+
+    fn note(&mut self, issuer: &TrustedIssuer, failure: Failure<'_>, waited: Option<&Waited>) {
+        match failure {
+            Failure::Fault(fault) | Failure::Miss { fault, .. } => self.fault(fault),
+            Failure::Unavailable(pause) => self.unavailable(pause),
+            Failure::Cold(flight) => self.wait(issuer, flight, waited),
+            Failure::Asked(flight) if waited.is_none() => {
+                self.lookups.push((issuer.identity.clone(), flight));
+            }
+            Failure::Asked(_) | Failure::NoKeys(_) => self.unavailable(BACKOFF_MIN),
+        }
+    }
+
     fn fault(&mut self, fault: TokenError) {
         self.fault = self.fault.max(Some(fault));
     }
@@ -263,8 +348,9 @@ impl Refusal {
     }
 
     fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
-        if !self.flights.is_empty() {
-            return Stop::Pending(Pending { flights: self.flights, server: server.clone() });
+        let Self { flights, lookups, .. } = self;
+        if !flights.is_empty() || !lookups.is_empty() {
+            return Stop::Pending(Pending { flights, lookups, server: server.clone() });
         }
         // As long as one of them might have accepted it, nobody can say that the token is bad.
         let fault = self.fault.unwrap_or(TokenError::Issuer);
@@ -287,11 +373,71 @@ impl TrustedIssuer {
         claims: &Claims<'_>,
         now: Timestamp,
     ) -> Result<Accepted, Failure<'_>> {
+        if let (KeySource::None, Some(desk)) = (&self.keys, &self.desk) {
+            return Err(Failure::NoKeys(desk));
+        }
         let validity = self.rules.check(token, claims, now)?;
         let standing = self.check_signature(token, now)?;
         let identity = self.identify(claims)?.into();
         let audience = claims.audience()?.into_iter().map(Into::into).collect();
-        Ok(Accepted { audience, identity, validity, standing })
+        Ok(Accepted { audience, identity, validity, standing, found: None })
+    }
+
+    /// Asks about a token, and checks what was said of it when that is there.
+    fn look_up(
+        &self,
+        desk: &Desk,
+        raw: &str,
+        now: Timestamp,
+        waited: Option<&Waited>,
+    ) -> Result<Accepted, Failure<'static>> {
+        let Some(waited) = waited else {
+            return Err(match desk.ask(raw) {
+                Asked::Refused(fault) => Failure::Fault(fault),
+                Asked::Unavailable(pause) => Failure::Unavailable(pause),
+                Asked::Wait(flight) => Failure::Asked(flight),
+            });
+        };
+        // Pending a second time is a refusal, and so is an answer about another token.
+        let Some(answer) = waited.answer(self).filter(|answer| answer.is_about(raw)) else {
+            return Err(Failure::Unavailable(BACKOFF_MIN));
+        };
+        let claims = match &answer.said {
+            Said::Active(claims) => claims,
+            Said::Inactive => return Err(Failure::Fault(TokenError::Inactive)),
+            Said::Unavailable(pause) => return Err(Failure::Unavailable(*pause)),
+        };
+        let checked = self.check_found(claims.json(), now);
+        match &checked {
+            Ok(_) => desk.accept(raw),
+            Err(fault) => desk.refuse(raw, *fault),
+        }
+        let (audience, identity, validity) = checked?;
+        let lasts = match validity.expires_at {
+            Some(end) => ACTIVE_FOR.min(end.since(now)),
+            None => ENDLESS_ACTIVE_FOR,
+        };
+        let until = answer.asked_at.checked_add(lasts).unwrap_or(answer.asked_at);
+        let found = Some((claims.json().to_vec(), until));
+        Ok(Accepted { audience, identity, validity, standing: desk.standing().clone(), found })
+    }
+
+    /// Every check of what was said of a token of this issuer: those of a token's own claims.
+    fn check_found(
+        &self,
+        json: &[u8],
+        now: Timestamp,
+    ) -> Result<(Box<[Box<str>]>, Proven, Validity), TokenError> {
+        let claims = Claims::parse(json)?;
+        if let Some(iss) = claims.issuer()?
+            && !self.spellings().any(|(ours, _)| ours == iss)
+        {
+            return Err(TokenError::Issuer);
+        }
+        let validity = self.rules.check_found(&claims, now)?;
+        let identity = self.identify(&claims)?.into();
+        let audience = claims.audience()?.into_iter().map(Into::into).collect();
+        Ok((audience, identity, validity))
     }
 
     /// Who it is, whether we deal with them, and what we let them do.
@@ -323,6 +469,8 @@ impl TrustedIssuer {
             #[cfg(feature = "x5c")]
             KeySource::Certified(keys) => return Ok(keys.verify(token, now)?),
             KeySource::Remote(remote) => remote,
+            // It has no desk either: nothing was configured.
+            KeySource::None => return Err(Failure::Fault(TokenError::UnknownKey)),
         };
         let tried = match remote.keys() {
             Available::Ready(set) => set,
@@ -352,22 +500,31 @@ impl From<TokenError> for Failure<'_> {
 }
 
 impl Pending {
-    /// Waits until every fetch has ended, each within its own limit.
+    /// Waits until every fetch and look-up has ended, each within its own limit.
     pub(crate) async fn ended(self) -> Waited {
         let _waiting = Waiting::begin(self.server);
-        let mut ends = Vec::with_capacity(self.flights.len());
+        let mut fetches = Vec::with_capacity(self.flights.len());
         for (issuer, flight) in self.flights {
             let began = flight.began();
-            ends.push((issuer, flight.ended().await, began));
+            fetches.push((issuer, flight.ended().await, began));
         }
-        Waited(ends)
+        let mut answers = Vec::with_capacity(self.lookups.len());
+        for (issuer, flight) in self.lookups {
+            answers.push((issuer, flight.ended().await));
+        }
+        Waited { fetches, answers }
     }
 }
 
 impl Waited {
     fn of(&self, issuer: &TrustedIssuer) -> Option<(Ended, Began)> {
-        let end = self.0.iter().find(|(waited, ..)| Arc::ptr_eq(waited, &issuer.identity));
+        let end = self.fetches.iter().find(|(waited, ..)| Arc::ptr_eq(waited, &issuer.identity));
         end.map(|(_, ended, began)| (*ended, *began))
+    }
+
+    fn answer(&self, issuer: &TrustedIssuer) -> Option<&Answer> {
+        let (_, answer) = self.answers.iter().find(|(waited, _)| Arc::ptr_eq(waited, &issuer.identity))?;
+        answer.as_ref()
     }
 }
 
