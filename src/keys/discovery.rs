@@ -126,7 +126,7 @@ mod tests {
         let read = |document: String| {
             let found = read(document.as_bytes(), issuer, false, Place::Keys).map_err(|e| e.kind());
             let renamed = document.replace("jwks_uri", "introspection_endpoint");
-            let endpoint = super::read(renamed.as_bytes(), issuer, false, Place::Introspection);
+            let endpoint = read(renamed.as_bytes(), issuer, false, Place::Introspection);
             assert_eq!(endpoint.map_err(|e| e.kind()), found);
             found
         };

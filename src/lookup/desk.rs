@@ -189,14 +189,14 @@ impl Shared {
                 Err(_) => Err(LookupError::new(LookupErrorKind::Timeout)),
             };
             call.ended = true;
-            call.shared.finish(&call, found);
+            call.shared.finish(&call, &found);
         });
     }
 
     /// A look-up has ended: those who wait go on, and so does the next in the queue.
-    fn finish(&self, call: &Call, found: Result<Found, LookupError>) {
+    fn finish(&self, call: &Call, found: &Result<Found, LookupError>) {
         let now = self.now();
-        let outcome = match &found {
+        let outcome = match found {
             Ok(_) => Outcome::Answered,
             Err(error) => outcome(error.kind()),
         };
@@ -208,7 +208,7 @@ impl Shared {
             // It was given up if not, and another may be under way.
             let line = ledger.end(&call.token, call.number, outcome, now);
             if let Some(line) = &line {
-                let said = match &found {
+                let said = match found {
                     Ok(Found::Active(claims)) => Said::Active(Arc::new(claims.clone())),
                     Ok(Found::Inactive) => Said::Inactive,
                     Err(_) => Said::Unavailable(ledger.pause(now).unwrap_or(TRY_AGAIN)),
@@ -222,7 +222,7 @@ impl Shared {
         };
         // Last: whatever a subscriber or an observer does, nobody waits for it.
         if counts && call.asks {
-            self.tell(&found, now.saturating_duration_since(call.since), now);
+            self.tell(found, now.saturating_duration_since(call.since), now);
         }
     }
 
@@ -298,7 +298,7 @@ struct Call {
 impl Drop for Call {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.finish(self, Err(LookupError::new(LookupErrorKind::Runtime)));
+            self.shared.finish(self, &Err(LookupError::new(LookupErrorKind::Runtime)));
         }
     }
 }

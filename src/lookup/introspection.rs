@@ -131,9 +131,8 @@ impl Introspection {
             }
             Some(_) => return Err(wrong("our client id or token is empty; write what the issuer gave us")),
         };
-        let authorization = match authorization.map(HeaderValue::try_from).transpose() {
-            Ok(value) => value,
-            Err(_) => return Err(wrong("our token cannot be sent; write one without line breaks")),
+        let Ok(authorization) = authorization.map(HeaderValue::try_from).transpose() else {
+            return Err(wrong("our token cannot be sent; write one without line breaks"));
         };
         let place = match (self.url, context.iss) {
             (Some(url), _) => {

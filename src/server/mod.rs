@@ -7,6 +7,7 @@ mod builder;
 #[path = "../../tests/model/verdicts.rs"]
 mod model;
 mod verify;
+mod lookup;
 mod metadata;
 mod health;
 

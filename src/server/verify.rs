@@ -10,13 +10,11 @@ use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{
     Claims, Compact, HeaderAlgorithm, KeySet, Keys, MAX_TOKEN_LENGTH, Standing, TokenError, Validity,
-    begins_like_a_jwt,
 };
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Available, Began, Ended, Flight, Missed, RemoteKeys};
-use crate::lookup::desk::{ACTIVE_FOR, Answer, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};
-use crate::lookup::{desk, may_be_opaque};
+use crate::lookup::desk::{self, Answer, Desk};
 use crate::profile::Identity;
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
@@ -64,17 +62,17 @@ pub(crate) enum Trusted {
 }
 
 /// What was found good about a token.
-struct Accepted {
-    audience: Box<[Box<str>]>,
-    identity: Proven,
-    validity: Validity,
-    standing: Arc<Standing>,
+pub(super) struct Accepted {
+    pub(super) audience: Box<[Box<str>]>,
+    pub(super) identity: Proven,
+    pub(super) validity: Validity,
+    pub(super) standing: Arc<Standing>,
     /// What was said of it, and how long that may be remembered; `None` if it says so itself.
-    found: Option<(Vec<u8>, Instant)>,
+    pub(super) found: Option<(Vec<u8>, Instant)>,
 }
 
 /// Why one issuer did not accept a token.
-enum Failure<'a> {
+pub(super) enum Failure<'a> {
     Fault(TokenError),
     /// Its keys cannot be had for this long.
     Unavailable(Duration),
@@ -123,40 +121,8 @@ impl Inner {
         Ok(self.accepted(issuer, raw, token.payload, accepted, Some(trusted)))
     }
 
-    /// What is no JWT, and does not begin like one: it goes to the one issuer that looks such tokens up, if there is one.
-    fn verify_opaque(
-        &self,
-        raw: &str,
-        fault: TokenError,
-        trusted: &Trusted,
-        waited: Option<&Waited>,
-    ) -> Result<Verified, Stop> {
-        let asked = if begins_like_a_jwt(raw) || !may_be_opaque(raw) { None } else { self.who_knows(raw) };
-        let Some((issuer, desk)) = asked.filter(|(issuer, _)| trusted.includes(&issuer.identity.name)) else {
-            return Err(fault.into());
-        };
-        let now = self.identity.clock.now().into();
-        let accepted = issuer.look_up(desk, raw, now, waited).map_err(|failure| {
-            let mut refusal = Refusal::new();
-            refusal.note(issuer, failure, waited);
-            refusal.into_stop(&self.identity, Some(issuer))
-        })?;
-        // Whose it is does not depend on who was asked.
-        Ok(self.accepted(issuer, raw, Vec::new(), accepted, None))
-    }
-
-    /// The issuer with the longest prefix that fits. No other one is asked, also if this one is not trusted here.
-    fn who_knows(&self, raw: &str) -> Option<(&TrustedIssuer, &Desk)> {
-        let prefix = |issuer: &TrustedIssuer| issuer.token_prefix.as_ref().map_or(0, |prefix| prefix.len());
-        self.issuers
-            .iter()
-            .filter(|issuer| issuer.token_prefix.as_ref().is_none_or(|prefix| raw.starts_with(&**prefix)))
-            .filter_map(|issuer| Some((issuer, issuer.desk.as_ref()?)))
-            .max_by_key(|(issuer, _)| prefix(issuer))
-    }
-
     /// Everything about this token was verified. `asked` is who was asked, if others might have answered.
-    fn accepted(
+    pub(super) fn accepted(
         &self,
         issuer: &TrustedIssuer,
         raw: &str,
@@ -306,7 +272,7 @@ fn accept<'a>(
 }
 
 /// What to answer when nobody accepts a token.
-struct Refusal {
+pub(super) struct Refusal {
     fault: Option<TokenError>,
     unavailable: Option<Duration>,
     flights: Vec<(Arc<IssuerIdentity>, Flight)>,
@@ -314,11 +280,11 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { fault: None, unavailable: None, flights: Vec::new(), lookups: Vec::new() }
     }
 
-    fn note(&mut self, issuer: &TrustedIssuer, failure: Failure<'_>, waited: Option<&Waited>) {
+    pub(super) fn note(&mut self, issuer: &TrustedIssuer, failure: Failure<'_>, waited: Option<&Waited>) {
         match failure {
             Failure::Fault(fault) | Failure::Miss { fault, .. } => self.fault(fault),
             Failure::Unavailable(pause) => self.unavailable(pause),
@@ -347,7 +313,7 @@ impl Refusal {
         }
     }
 
-    fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
+    pub(super) fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
         let Self { flights, lookups, .. } = self;
         if !flights.is_empty() || !lookups.is_empty() {
             return Stop::Pending(Pending { flights, lookups, server: server.clone() });
@@ -383,65 +349,8 @@ impl TrustedIssuer {
         Ok(Accepted { audience, identity, validity, standing, found: None })
     }
 
-    /// Asks about a token, and checks what was said of it when that is there.
-    fn look_up(
-        &self,
-        desk: &Desk,
-        raw: &str,
-        now: Timestamp,
-        waited: Option<&Waited>,
-    ) -> Result<Accepted, Failure<'static>> {
-        let Some(waited) = waited else {
-            return Err(match desk.ask(raw) {
-                Asked::Refused(fault) => Failure::Fault(fault),
-                Asked::Unavailable(pause) => Failure::Unavailable(pause),
-                Asked::Wait(flight) => Failure::Asked(flight),
-            });
-        };
-        // Pending a second time is a refusal, and so is an answer about another token.
-        let Some(answer) = waited.answer(self).filter(|answer| answer.is_about(raw)) else {
-            return Err(Failure::Unavailable(BACKOFF_MIN));
-        };
-        let claims = match &answer.said {
-            Said::Active(claims) => claims,
-            Said::Inactive => return Err(Failure::Fault(TokenError::Inactive)),
-            Said::Unavailable(pause) => return Err(Failure::Unavailable(*pause)),
-        };
-        let checked = self.check_found(claims.json(), now);
-        match &checked {
-            Ok(_) => desk.accept(raw),
-            Err(fault) => desk.refuse(raw, *fault),
-        }
-        let (audience, identity, validity) = checked?;
-        let lasts = match validity.expires_at {
-            Some(end) => ACTIVE_FOR.min(end.since(now)),
-            None => ENDLESS_ACTIVE_FOR,
-        };
-        let until = answer.asked_at.checked_add(lasts).unwrap_or(answer.asked_at);
-        let found = Some((claims.json().to_vec(), until));
-        Ok(Accepted { audience, identity, validity, standing: desk.standing().clone(), found })
-    }
-
-    /// Every check of what was said of a token of this issuer: those of a token's own claims.
-    fn check_found(
-        &self,
-        json: &[u8],
-        now: Timestamp,
-    ) -> Result<(Box<[Box<str>]>, Proven, Validity), TokenError> {
-        let claims = Claims::parse(json)?;
-        if let Some(iss) = claims.issuer()?
-            && !self.spellings().any(|(ours, _)| ours == iss)
-        {
-            return Err(TokenError::Issuer);
-        }
-        let validity = self.rules.check_found(&claims, now)?;
-        let identity = self.identify(&claims)?.into();
-        let audience = claims.audience()?.into_iter().map(Into::into).collect();
-        Ok((audience, identity, validity))
-    }
-
     /// Who it is, whether we deal with them, and what we let them do.
-    fn identify<'a>(&self, claims: &'a Claims<'_>) -> Result<Identity<'a>, TokenError> {
+    pub(super) fn identify<'a>(&self, claims: &'a Claims<'_>) -> Result<Identity<'a>, TokenError> {
         let mut identity = self.profile.identify(claims)?;
         let client = identity.client_id;
         if self.clients.as_ref().is_some_and(|clients| !client.is_some_and(|id| clients.contains(id))) {
@@ -522,7 +431,7 @@ impl Waited {
         end.map(|(_, ended, began)| (*ended, *began))
     }
 
-    fn answer(&self, issuer: &TrustedIssuer) -> Option<&Answer> {
+    pub(super) fn answer(&self, issuer: &TrustedIssuer) -> Option<&Answer> {
         let (_, answer) = self.answers.iter().find(|(waited, _)| Arc::ptr_eq(waited, &issuer.identity))?;
         answer.as_ref()
     }

@@ -43,6 +43,8 @@ impl<V: Copy> Remembered<V> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "a test whose times cannot overflow")]
+
     use proptest::prelude::*;
 
     use super::*;
