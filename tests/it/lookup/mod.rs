@@ -3,6 +3,8 @@
 mod answers;
 mod config;
 mod desk;
+#[cfg(feature = "reqwest")]
+mod endpoint;
 mod hybrid;
 mod memory;
 
