@@ -7,6 +7,8 @@ mod desk;
 mod endpoint;
 mod hybrid;
 mod memory;
+#[cfg(feature = "reqwest")]
+mod systems;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
