@@ -138,6 +138,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Lookup {
+    #[cfg(feature = "reqwest")]
     pub(crate) fn needs_fetch(&self) -> bool {
         matches!(self, Self::Introspection(_))
     }

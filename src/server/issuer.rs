@@ -308,6 +308,7 @@ impl Issuer {
     }
 
     /// Whether anything of it comes over a [`Fetch`].
+    #[cfg(feature = "reqwest")]
     fn fetches(&self) -> bool {
         self.keys.as_ref().is_some_and(Keys::are_remote)
             || self.lookup.as_ref().is_some_and(Lookup::needs_fetch)
