@@ -225,13 +225,7 @@ impl Rules {
         if !self.algorithms.contains(token.header.alg) {
             return Err(TokenError::Algorithm);
         }
-        if token.header.odd_typ
-            || !self.types.iter().any(|typ| is_type(&token.header.typ, typ))
-            || is_type(&token.header.typ, INTROSPECTION)
-            || claims.is_about_another_token()
-        {
-            return Err(TokenError::Type);
-        }
+        self.check_type(token, claims)?;
         if token.header.has_crit {
             return Err(TokenError::Critical);
         }
@@ -240,6 +234,17 @@ impl Rules {
         validity.expires_at.ok_or(TokenError::Time)?;
         self.check_validity(&validity, now)?;
         Ok(validity)
+    }
+
+    /// Whether it is an access token at all, by its own word: also before somebody is asked about it.
+    pub(crate) fn check_type(&self, token: &Compact<'_>, claims: &Claims<'_>) -> Result<(), TokenError> {
+        let typ = &token.header.typ;
+        let is_ours = !token.header.odd_typ && self.types.iter().any(|ours| is_type(typ, ours));
+        // RFC 9701 §8.1, whatever types the issuer's tokens may have.
+        if !is_ours || is_type(typ, INTROSPECTION) || claims.is_about_another_token() {
+            return Err(TokenError::Type);
+        }
+        Ok(())
     }
 
     /// The same of what is said of a token that was looked up. It has no header, and may have no end: it is not remembered

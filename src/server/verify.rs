@@ -340,6 +340,7 @@ impl TrustedIssuer {
         now: Timestamp,
     ) -> Result<Accepted, Failure<'_>> {
         if let (KeySource::None, Some(desk)) = (&self.keys, &self.desk) {
+            self.rules.check_type(token, claims)?;
             return Err(Failure::NoKeys(desk));
         }
         let validity = self.rules.check(token, claims, now)?;

@@ -120,9 +120,13 @@ async fn without_keys_a_jwt_that_names_the_issuer_is_looked_up() {
         idp.token(API).claim("iss", "https://other.example.com").sign(),
         idp.token(API).without_claim("iss").sign(),
         idp.token(API).sign_raw(r#"{"alg":"none"}"#, "{}"),
+        idp.token(API).header("typ", "logout+jwt").sign(),
+        idp.token(API).header("typ", "token-introspection+jwt").sign(),
+        idp.token(API).claim("token_introspection", json!({"active": true})).sign(),
     ] {
         book.say(&foreign, json!({"aud": API}));
-        assert!(api.verify(&foreign).await.is_err());
+        let refused = api.verify(&foreign).await.unwrap_err();
+        assert_eq!(refused.kind(), RejectionKind::InvalidToken);
     }
     assert_eq!(book.asked().len(), 2);
     assert!(idp.fetched().is_empty(), "it has no keys");
