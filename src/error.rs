@@ -35,7 +35,9 @@ pub enum ConfigErrorKind {
     Leeway,
     /// Where the keys come from, or the keys themselves.
     Keys,
-    /// A URL that keys would be fetched from.
+    /// How tokens are looked up.
+    Lookup,
+    /// A URL that keys would be fetched from, or tokens looked up at.
     Url,
     /// How keys are fetched: whom TLS trusts, the proxy, the file with a token.
     Fetch,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::fetch::FetchErrorKind;
 use crate::jose::TokenError;
 
-/// At most one refusal because keys cannot be had is logged as a warning in this time, for each issuer, and at most one
-/// change of its keys for the worse; the others are logged as the client's faults are, at debug level.
+/// At most one refusal because keys cannot be had is logged as a warning in this time, for each issuer, at most one
+/// change of its keys for the worse, and one failed look-up; the others are logged as the client's faults are, at debug level.
 pub const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a request was refused.
@@ -24,7 +24,8 @@ pub enum RejectionKind {
     InvalidToken,
     /// A good token that may not do this.
     InsufficientScope,
-    /// The keys to verify with cannot be had, or a shared denylist was not read for too long. The client did nothing wrong.
+    /// The keys to verify with cannot be had, the token cannot be looked up, or a shared denylist was not read for too long.
+    /// The client did nothing wrong.
     Unavailable,
     /// An extractor ran where no layer did. A fault of the program.
     Wiring,
@@ -51,6 +52,54 @@ impl RejectionKind {
     }
 }
 
+/// Why a token could not be [looked up](crate::TokenLookup).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LookupErrorKind {
+    /// The endpoint was not reached, or the connection broke.
+    Connection,
+    /// It took longer than [`LOOKUP_TIMEOUT`](crate::manual::defaults::LOOKUP_TIMEOUT).
+    Timeout,
+    /// The endpoint does not know us, or does not let us ask (401, 403): our credentials for it are wrong.
+    Credentials,
+    /// The endpoint asks us to slow down (429).
+    Busy,
+    /// The endpoint does not answer about this token (another status of 4xx). That is no sign of an outage.
+    Rejected,
+    /// The endpoint has a fault of its own (another status than 200).
+    Status,
+    /// The answer is not what was asked for: not JSON, not an object, `active` not `true` or `false`.
+    Answer,
+    /// The answer is longer than [`MAX_RESPONSE_LENGTH`](crate::manual::defaults::MAX_RESPONSE_LENGTH).
+    TooLarge,
+    /// The URL must not be asked.
+    Url,
+    /// The issuer does not say where its endpoint is, or in a document that names another issuer.
+    Discovery,
+    /// The look-up stopped half-way, or there is no tokio runtime to look up in, or it ended.
+    Runtime,
+}
+
+impl LookupErrorKind {
+    /// A label for logs and metrics, such as `credentials`. Labels do not change.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Credentials => "credentials",
+            Self::Busy => "busy",
+            Self::Rejected => "rejected",
+            Self::Status => "status",
+            Self::Answer => "answer",
+            Self::TooLarge => "too_large",
+            Self::Url => "url",
+            Self::Discovery => "discovery",
+            Self::Runtime => "runtime",
+        }
+    }
+}
+
 /// Where an issuer's keys are in their life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -63,6 +112,8 @@ pub enum KeyState {
     Fresh,
     /// Past their time, and in use until [`IssuerHealth::stale_for`](crate::IssuerHealth::stale_for) is over, because no newer ones could be had.
     Stale,
+    /// It has none, and needs none: its tokens are [looked up](crate::Issuer::lookup).
+    LookedUp,
     /// Too old to be used, or no root of certificates is valid now: requests with tokens of this issuer are answered 503.
     Expired,
 }
@@ -76,14 +127,15 @@ impl KeyState {
             Self::Cold => "cold",
             Self::Fresh => "fresh",
             Self::Stale => "stale",
+            Self::LookedUp => "looked_up",
             Self::Expired => "expired",
         }
     }
 
-    /// Whether there are keys to verify with.
+    /// Whether there are keys to verify with, or none are needed.
     #[must_use]
     pub fn is_usable(self) -> bool {
-        matches!(self, Self::Fixed | Self::Fresh | Self::Stale)
+        matches!(self, Self::Fixed | Self::Fresh | Self::Stale | Self::LookedUp)
     }
 }
 
@@ -139,10 +191,10 @@ pub enum Event<'a> {
         /// `iss`. Of an invalid token that is a claim and no proof.
         issuer: Option<&'a str>,
     },
-    /// A request begins to wait for keys, or for a shared denylist.
+    /// A request begins to wait for keys, for its token to be looked up, or for a shared denylist.
     #[non_exhaustive]
     Waiting {},
-    /// A request has stopped waiting, because the keys are there, or will not be, or the client has gone. There is one for
+    /// A request has stopped waiting, because what it waits for is there, or will not be, or the client has gone. There is one for
     /// each [`Waiting`](Self::Waiting).
     #[non_exhaustive]
     Waited {
@@ -180,6 +232,26 @@ pub enum Event<'a> {
         keys: usize,
         /// How long ago they were fetched, by the time of day.
         age: Duration,
+    },
+    /// A token was looked up, once for all requests that waited for it.
+    #[non_exhaustive]
+    LookedUp {
+        /// The issuer's name.
+        issuer: &'a str,
+        /// Whether it is active. The rest of what was said of it is checked afterwards.
+        active: bool,
+        /// How long it took, without the time in the queue.
+        took: Duration,
+    },
+    /// A token could not be looked up: the requests with it are answered 503.
+    #[non_exhaustive]
+    LookupFailed {
+        /// The issuer's name.
+        issuer: &'a str,
+        /// Why.
+        kind: LookupErrorKind,
+        /// How long it took to fail.
+        took: Duration,
     },
     /// The keys of an issuer have passed from one state of their life to another. Each change is told once, the changes of
     /// one issuer in their order, and none is left out: from `Fresh` to `Expired` the way is by `Stale`, unless the issuer

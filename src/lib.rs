@@ -25,6 +25,8 @@ mod access;
 mod deny;
 // Where keys come from.
 mod keys;
+// Tokens that say nothing to us: whoever issued them is asked.
+mod lookup;
 // What is said to a client that is refused.
 mod refusal;
 // One server, its trusted issuers, and the straight line of one verification.
@@ -62,11 +64,14 @@ pub use deny::{
     Mark,
 };
 pub use error::{ConfigError, ConfigErrorKind};
-pub use event::{DenylistState, Event, KeyState, Observer, RejectionKind};
+pub use event::{DenylistState, Event, KeyState, LookupErrorKind, Observer, RejectionKind};
 pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse};
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
 pub use keys::Keys;
 pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
+pub use lookup::{
+    Found, FoundClaims, Introspection, KongTokens, LookupError, LookupFuture, OpaqueToken, TokenLookup,
+};
 pub use profile::{Profile, UnknownProfile};
 pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};

@@ -1,5 +1,7 @@
 //! [`Metrics`]: an [`Observer`] for the `metrics` facade.
 
+use std::time::Duration;
+
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::event::{Event, Observer};
@@ -11,12 +13,14 @@ use crate::event::{Event, Observer};
 /// | `tower_bearer_accepted_total` | counter | `issuer` | requests with a token that was verified and met the rule of the layer that verified it; an inner layer may still refuse them, and then they count in both |
 /// | `tower_bearer_cache_hits_total` | counter | `issuer` | how many of these had a token that was known from an earlier request |
 /// | `tower_bearer_refused_total` | counter | `kind`, `reason`, `issuer` | refusals; `reason` is [`TokenError::name`](crate::TokenError::name) or empty, `issuer` is empty if the token names none that is trusted |
-/// | `tower_bearer_waiting` | gauge | | requests that wait for keys |
+/// | `tower_bearer_waiting` | gauge | | requests that wait for keys or a look-up |
 /// | `tower_bearer_wait_seconds` | histogram | | how long they waited |
 /// | `tower_bearer_key_fetches_total` | counter | `issuer`, `outcome` | fetches of keys; `outcome` is `ok` or [`FetchErrorKind::name`](crate::FetchErrorKind::name) |
 /// | `tower_bearer_key_fetch_seconds` | histogram | `issuer` | how long they took, discovery included |
 /// | `tower_bearer_keys_restored_total` | counter | `issuer` | starts with the keys of a [snapshot](crate::Issuer::snapshot), for want of others |
 /// | `tower_bearer_key_state` | gauge | `issuer`, `state` | 1 for the state that the keys are in, 0 for those that they were in before; `state` is [`KeyState::name`](crate::KeyState::name). Fixed keys have none |
+/// | `tower_bearer_lookups_total` | counter | `issuer`, `outcome` | tokens that were looked up; `outcome` is `active`, `inactive` or [`LookupErrorKind::name`](crate::LookupErrorKind::name) |
+/// | `tower_bearer_lookup_seconds` | histogram | `issuer` | how long that took |
 /// | `tower_bearer_keys` | gauge | `issuer` | keys in use |
 /// | `tower_bearer_keys_left_out` | gauge | `issuer` | published keys that cannot be used |
 /// | `tower_bearer_denylist_state` | gauge | `state` | 1 for the state that a shared denylist is in, 0 for those that it was in before; `state` is [`DenylistState::name`](crate::DenylistState::name) |
@@ -48,11 +52,13 @@ impl Metrics {
         describe_counter!(ACCEPTED, "Requests with a token that was verified and met the rule");
         describe_counter!(HITS, "Accepted requests with a token that was known from an earlier request");
         describe_counter!(REFUSED, "Requests that were refused");
-        describe_gauge!(WAITING, "Requests that wait for keys");
-        describe_histogram!(WAIT, metrics::Unit::Seconds, "How long requests waited for keys");
+        describe_gauge!(WAITING, "Requests that wait for keys or a look-up");
+        describe_histogram!(WAIT, metrics::Unit::Seconds, "How long requests waited for keys or a look-up");
         describe_counter!(FETCHES, "Fetches of keys");
         describe_histogram!(FETCH, metrics::Unit::Seconds, "How long fetches of keys took");
         describe_counter!(RESTORED, "Starts with the keys of a snapshot");
+        describe_counter!(LOOKUPS, "Tokens that were looked up");
+        describe_histogram!(LOOKUP, metrics::Unit::Seconds, "How long look-ups took");
         describe_gauge!(STATE, "Whether the keys are in this state");
         describe_gauge!(KEYS, "Keys in use");
         describe_gauge!(DENYLIST, "Whether the shared denylist is in this state");
@@ -97,6 +103,10 @@ impl Observer for Metrics {
                 counter!(RESTORED, "issuer" => issuer.clone()).increment(1);
                 gauge!(KEYS, "issuer" => issuer).set(count(keys));
             }
+            Event::LookedUp { issuer, active, took } => {
+                looked_up(issuer, if active { "active" } else { "inactive" }, took);
+            }
+            Event::LookupFailed { issuer, kind, took } => looked_up(issuer, kind.name(), took),
             Event::KeyStateChanged { issuer, from, to } => {
                 let issuer = issuer.to_owned();
                 gauge!(STATE, "issuer" => issuer.clone(), "state" => from.name()).set(0);
@@ -108,6 +118,12 @@ impl Observer for Metrics {
             }
         }
     }
+}
+
+fn looked_up(issuer: &str, outcome: &'static str, took: Duration) {
+    let issuer = issuer.to_owned();
+    counter!(LOOKUPS, "issuer" => issuer.clone(), "outcome" => outcome).increment(1);
+    histogram!(LOOKUP, "issuer" => issuer).record(took);
 }
 
 /// At most [`MAX_KEYS`](crate::manual::defaults::MAX_KEYS) are in use; how many a lying issuer publishes is its affair.
@@ -123,6 +139,8 @@ const WAIT: &str = "tower_bearer_wait_seconds";
 const FETCHES: &str = "tower_bearer_key_fetches_total";
 const FETCH: &str = "tower_bearer_key_fetch_seconds";
 const RESTORED: &str = "tower_bearer_keys_restored_total";
+const LOOKUPS: &str = "tower_bearer_lookups_total";
+const LOOKUP: &str = "tower_bearer_lookup_seconds";
 const STATE: &str = "tower_bearer_key_state";
 const KEYS: &str = "tower_bearer_keys";
 const DENYLIST: &str = "tower_bearer_denylist_state";

@@ -92,6 +92,11 @@ impl Timestamp {
         Self(self.0.saturating_add(micros(by)))
     }
 
+    /// How long it is from another time to this one; nothing if it is not later.
+    pub(crate) fn since(self, other: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(other.0)).unwrap_or_default())
+    }
+
     pub(crate) fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(micros(by)))
     }
@@ -152,6 +157,9 @@ mod tests {
         assert_eq!(Timestamp::from_fractional_seconds(-1e300), None);
         assert_eq!(Timestamp(i64::MAX).plus(Duration::MAX), Timestamp(i64::MAX));
         assert_eq!(Timestamp(i64::MIN).minus(Duration::MAX), Timestamp(i64::MIN));
+        assert_eq!(Timestamp(3).since(Timestamp(1)), Duration::from_micros(2));
+        assert_eq!(Timestamp(1).since(Timestamp(3)), Duration::ZERO);
+        assert_eq!(Timestamp(i64::MIN).since(Timestamp(i64::MAX)), Duration::ZERO);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::profile::Identity;
 use crate::scope::Scopes;
 use crate::secret::SecretBytes;
 
-/// An access token that was verified: its signature, its issuer, its audience and its times.
+/// An access token that was verified: its signature, its issuer, its audience and its times; or that was
+/// [looked up](crate::TokenLookup), and whose issuer, audience and times were verified.
 ///
 /// Only this crate can make one. Cloning is cheap (one reference count). It prints neither the token nor a claim.
 ///
@@ -172,10 +173,10 @@ impl Token {
     }
 
     /// `exp`: from this moment on the token is not valid (RFC 7519 §4.1.4). The layer allows a little more, the
-    /// issuer's leeway.
+    /// issuer's leeway. `None` only for a token that was [looked up](crate::TokenLookup) and has no end.
     #[must_use]
-    pub fn expires_at(&self) -> SystemTime {
-        self.0.validity.expires_at.into()
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.0.validity.expires_at.map(Into::into)
     }
 
     /// `nbf`: before this moment the token was not valid (RFC 7519 §4.1.5).
@@ -246,7 +247,7 @@ impl Token {
         self.0.raw.expose()
     }
 
-    pub(crate) fn standing(&self) -> &Standing {
+    pub(crate) fn standing(&self) -> &Arc<Standing> {
         &self.0.standing
     }
 

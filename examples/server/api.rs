@@ -90,7 +90,9 @@ fn check_path(known: &mut matchit::Router<()>, path: &str) -> Result<(), String>
 }
 
 async fn who(token: Token) -> Result<Json<Value>, Rejection> {
-    let expires_at = token.expires_at().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let since =
+        |end: std::time::SystemTime| end.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let expires_at = token.expires_at().map(since);
     Ok(Json(json!({
         "issuer": token.issuer(),
         "subject": token.subject(),

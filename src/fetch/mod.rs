@@ -21,6 +21,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::secret::Secret;
+
 #[cfg(feature = "reqwest")]
 pub use self::builder::ReqwestFetchBuilder;
 #[cfg(feature = "reqwest")]
@@ -39,7 +41,7 @@ pub const MAX_RESPONSE_LENGTH: usize = 256 * 1024;
 /// The longest file with a bearer token for a fetch, in bytes: as long as a token that is sent to us may be.
 pub const MAX_BEARER_FILE_LENGTH: usize = 16 * 1024;
 
-/// Fetches one document with GET.
+/// Fetches one document: with GET or, where the request has a [form](FetchRequest::form), with POST.
 ///
 /// The crate's own implementation is [`ReqwestFetch`] (feature `reqwest`). Write your own to use another client, a
 /// service mesh's socket, or documents held in memory.
@@ -75,11 +77,20 @@ pub const MAX_BEARER_FILE_LENGTH: usize = 16 * 1024;
 ///   what a redirect, a shared cache with a careless key, and a certificate that is not verified can lead to
 /// - a discovery document with the right `issuer` and the `jwks_uri` of somebody else: the same
 ///
+/// Where tokens are [looked up](crate::TokenLookup), an answer is about one token:
+///
+/// - whatever is no answer of the kind that was asked for is a failed look-up: 503, for that token, and for others while
+///   five in a row have failed
+/// - an old answer: a token that was revoked since is accepted, for as long as old answers are given
+/// - an answer that is somebody else's: the token is accepted with whatever rights are in it. Never answer a POST from a
+///   cache, and never send it to another host than that of the URL: it holds a token that is good, and what we authenticate
+///   with
+///
 /// [`STALE_FOR`]: crate::manual::defaults::STALE_FOR
 /// [`MAX_RESPONSE_LENGTH`]: crate::manual::defaults::MAX_RESPONSE_LENGTH
 /// [`FETCH_TIMEOUT`]: crate::manual::defaults::FETCH_TIMEOUT
 pub trait Fetch: Send + Sync + 'static {
-    /// Gets `request.url()`. An answer of any status is `Ok`.
+    /// Gets `request.url()`, or posts the form of the request to it. An answer of any status is `Ok`.
     fn fetch(&self, request: FetchRequest) -> FetchFuture;
 }
 
@@ -93,16 +104,20 @@ impl<F: Fetch + ?Sized> Fetch for Arc<F> {
 pub type FetchFuture = Pin<Box<dyn Future<Output = Result<FetchResponse, FetchError>> + Send>>;
 
 /// A document to be fetched.
-#[derive(Debug, Clone)]
+///
+/// It prints no query, no form and no credentials: they may hold tokens.
+#[derive(Clone)]
 pub struct FetchRequest {
     url: String,
     accept: &'static str,
     if_none_match: Option<HeaderValue>,
     supplied: bool,
+    form: Option<Secret<String>>,
+    authorization: Option<HeaderValue>,
 }
 
-/// What came back.
-#[derive(Debug, Clone)]
+/// What came back. It prints neither headers nor the body: what is said of a token is personal.
+#[derive(Clone)]
 pub struct FetchResponse {
     status: StatusCode,
     headers: HeaderMap,
@@ -165,7 +180,14 @@ impl FetchRequest {
     /// A request for a document.
     #[must_use]
     pub fn new(url: impl Into<String>, accept: &'static str) -> Self {
-        Self { url: url.into(), accept, if_none_match: None, supplied: false }
+        Self {
+            url: url.into(),
+            accept,
+            if_none_match: None,
+            supplied: false,
+            form: None,
+            authorization: None,
+        }
     }
 
     /// The absolute URL.
@@ -178,6 +200,19 @@ impl FetchRequest {
     #[must_use]
     pub fn if_none_match(self, etag: HeaderValue) -> Self {
         Self { if_none_match: Some(etag), ..self }
+    }
+
+    /// Posts this form instead: `application/x-www-form-urlencoded`, already encoded.
+    #[must_use]
+    pub fn post(self, form: impl Into<String>) -> Self {
+        Self { form: Some(Secret::new(form.into())), ..self }
+    }
+
+    /// Sends this as the `Authorization` header. From here on nobody's Debug output shows it.
+    #[must_use]
+    pub fn authorize(self, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        Self { authorization: Some(value), ..self }
     }
 
     /// Marks the host as one that a document has supplied.
@@ -209,6 +244,35 @@ impl FetchRequest {
     pub fn accept(&self) -> &str {
         self.accept
     }
+
+    /// The body of a POST, with the content type `application/x-www-form-urlencoded`; without one, it is a GET.
+    ///
+    /// # Security
+    /// It holds a token that may be good, and maybe our own secret: it belongs into the request, and into no log.
+    #[must_use]
+    pub fn form(&self) -> Option<&str> {
+        self.form.as_ref().map(|form| form.expose().as_str())
+    }
+
+    /// A value for the `Authorization` header, which goes to the host of the URL and to no other.
+    #[must_use]
+    pub fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+}
+
+impl fmt::Debug for FetchRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.url.split_once('?').map_or(&*self.url, |(url, _)| url);
+        f.debug_struct("FetchRequest")
+            .field("url", &url)
+            .field("accept", &self.accept)
+            .field("if_none_match", &self.if_none_match)
+            .field("supplied", &self.supplied)
+            .field("form", &self.form)
+            .field("authorization", &self.authorization)
+            .finish()
+    }
 }
 
 impl FetchResponse {
@@ -234,6 +298,12 @@ impl FetchResponse {
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+}
+
+impl fmt::Debug for FetchResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FetchResponse").field("status", &self.status).finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::reqwest::Client;
 use bytes::BytesMut;
-use http::header::{ACCEPT, AUTHORIZATION, IF_NONE_MATCH};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use url::Url;
 
 use super::bearer::BearerFile;
@@ -58,7 +58,8 @@ impl From<Client> for ReqwestFetch {
     /// was asked for is refused. All else is yours to answer for: that names lead to no address inside that a discovery
     /// document could make use of (addresses in URLs are checked; what a name leads to is up to this client's resolver,
     /// which is not told who supplied the name); that certificates are verified, and against whom; that
-    /// redirects are not followed (the answer is refused, but by then the request was made, wherever it led); that no
+    /// redirects are not followed (the answer is refused, but by then the request was made, wherever it led, and with it a
+    /// token that was to be looked up); that no
     /// proxy of the environment is used; and that default headers with credentials go to nobody but their addressee.
     fn from(client: Client) -> Self {
         Self::with(client.clone(), client, Vec::new())
@@ -72,16 +73,24 @@ impl Fetch for ReqwestFetch {
         Box::pin(async move {
             let url = Url::parse(request.url())
                 .map_err(|error| FetchError::new(FetchErrorKind::Url).because(error))?;
-            let mut get = client.get(url.clone()).header(ACCEPT, request.accept()).timeout(FETCH_TIMEOUT);
+            let mut call = match request.form() {
+                None => client.get(url.clone()),
+                Some(form) => client.post(url.clone()).header(CONTENT_TYPE, FORM).body(form.to_owned()),
+            };
+            call = call.header(ACCEPT, request.accept()).timeout(FETCH_TIMEOUT);
             if let Some(etag) = request.etag() {
-                get = get.header(IF_NONE_MATCH, etag);
+                call = call.header(IF_NONE_MATCH, etag);
             }
             // To where we were told to go, and not where somebody's document sends us.
             let bearer = bearers.iter().find(|bearer| !request.is_supplied() && bearer.is_for(&url));
-            if let Some(bearer) = bearer {
-                get = get.header(AUTHORIZATION, bearer.authorization().await?);
+            if let Some(authorization) = request.authorization() {
+                call = call.header(AUTHORIZATION, authorization);
+            } else if let Some(bearer) = bearer
+                && request.form().is_none()
+            {
+                call = call.header(AUTHORIZATION, bearer.authorization().await?);
             }
-            let mut response = get.send().await.map_err(failed)?;
+            let mut response = call.send().await.map_err(failed)?;
             // Ours follows no redirect; another client may.
             if *response.url() != url {
                 return Err(FetchError::new(FetchErrorKind::Url).because("the answer comes from another URL"));
@@ -99,6 +108,8 @@ impl Fetch for ReqwestFetch {
         })
     }
 }
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 fn failed(error: ::reqwest::Error) -> FetchError {
     if let Some(refused) = Refused::cause_of(&error) {

@@ -11,7 +11,8 @@ pub(crate) struct Claims<'a>(Object<'a>);
 /// The times of a token that have been found to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Validity {
-    pub(crate) expires_at: Timestamp,
+    /// `None` only for a token that was looked up.
+    pub(crate) expires_at: Option<Timestamp>,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) issued_at: Option<Timestamp>,
 }
@@ -59,6 +60,17 @@ impl<'a> Claims<'a> {
             Some(_) => None,
         };
         time.map(Some).ok_or(TokenError::Time)
+    }
+
+    /// `exp`, `nbf` and `iat`; whether they hold is for the clock to say.
+    pub(crate) fn validity(&self) -> Result<Validity, TokenError> {
+        let (expires_at, not_before) = (self.time("exp")?, self.time("nbf")?);
+        Ok(Validity { expires_at, not_before, issued_at: self.time("iat")? })
+    }
+
+    /// Whether these are the claims of an answer about a token (RFC 9701 §5), and no token's.
+    pub(crate) fn is_about_another_token(&self) -> bool {
+        self.0.member("token_introspection").is_some()
     }
 
     /// A claim that must be a string if it is there.

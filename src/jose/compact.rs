@@ -84,6 +84,21 @@ impl<'a> Compact<'a> {
     }
 }
 
+/// Whether a text that is no token in our sense was meant to be one: it starts with a header (RFC 7515 §3.3), or with what
+/// such a header starts with, and has more than that. It is never taken for opaque, unless it is encrypted: with its five
+/// segments (RFC 7516 §3.3) only its issuer can read it.
+pub(crate) fn begins_like_a_jwt(text: &str) -> bool {
+    let Some((header, rest)) = text.split_once('.') else { return false };
+    if rest.split('.').count() == 4 {
+        return false;
+    }
+    let begins_an_object = |bytes: &[u8]| bytes.trim_ascii_start().first() == Some(&b'{');
+    // `{"` and `{ `, in base64url.
+    header.starts_with("ey")
+        || header.starts_with("ew")
+        || base64url::decode(header.as_bytes()).is_some_and(|bytes| begins_an_object(&bytes))
+}
+
 /// What is before a place and what is behind it.
 fn around(text: &[u8], place: usize) -> Option<(&[u8], &[u8])> {
     Some((text.get(..place)?, text.get(place.checked_add(1)?..)?))
@@ -135,6 +150,40 @@ mod tests {
             assert_eq!(parse(&bad).unwrap_err(), TokenError::Structure, "{bad}");
         }
         assert!(parse(&format!("{header}.e30.c2k")).is_ok());
+    }
+
+    #[test]
+    fn what_begins_like_a_jwt_is_not_opaque() {
+        let good = token(r#"{"alg":"RS256"}"#);
+        let header = good.split('.').next().unwrap();
+        for text in [
+            good.clone(),
+            good.replace(".e30.", "."),
+            format!("{header}.e30."),
+            format!("{header}.a.b.c"),
+            format!("{header}.a.b.c.d.e"),
+            format!("{header}=.e30.c2ln"),
+            format!("{header}!.e30.c2ln"),
+            token(" \n{}"),
+            token("{ }"),
+            "ey.".into(),
+        ] {
+            assert!(begins_like_a_jwt(&text), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "..",
+            header,
+            "a.b.c",
+            "v4.public.x",
+            "e30",
+            "2YotnFZFEjr1zCsicMWpAA",
+            &token("[]"),
+            &format!("{header}.a.b.c.d"),
+        ] {
+            assert!(!begins_like_a_jwt(text), "{text}");
+        }
     }
 
     #[test]

@@ -33,12 +33,11 @@ pub use json::MAX_JSON_DEPTH;
 pub use keyset::{MAX_CANDIDATES, MAX_KEYS};
 
 pub(crate) use algorithm::AlgorithmSet;
-#[cfg(feature = "x5c")]
 pub(crate) use backend::sha256;
 #[cfg(feature = "x5c")]
 pub(crate) use certificate::RootKey;
 pub(crate) use claims::{Claims, Validity};
-pub(crate) use compact::Compact;
+pub(crate) use compact::{Compact, begins_like_a_jwt};
 pub(crate) use header::{HeaderAlgorithm, KnownHeaders};
 pub(crate) use json::Value;
 pub(crate) use jwk::Key;
@@ -79,6 +78,9 @@ pub enum TokenError {
     UnknownKey,
     /// The signature does not hold.
     Signature,
+    /// Whoever [looked it up](crate::TokenLookup) says that it is not active: unknown, expired, revoked, or for somebody
+    /// else.
+    Inactive,
     /// A required claim is absent.
     MissingClaim,
     /// A claim that is read has a wrong JSON type.
@@ -111,6 +113,7 @@ impl TokenError {
             Self::Certificate => "certificate",
             Self::UnknownKey => "unknown_key",
             Self::Signature => "signature",
+            Self::Inactive => "inactive",
             Self::MissingClaim => "missing_claim",
             Self::ClaimType => "claim_type",
             Self::ClaimValue => "claim_value",
@@ -137,6 +140,7 @@ impl TokenError {
             Self::Certificate => "the certificate of the access token is not accepted",
             Self::UnknownKey => "the key of the access token is not known",
             Self::Signature => "the signature of the access token is not valid",
+            Self::Inactive => "the access token is not active",
             Self::MissingClaim => "the access token lacks a required claim",
             Self::ClaimType => "a claim of the access token has a wrong type",
             Self::ClaimValue => "a claim of the access token has a value that is not accepted",
@@ -228,12 +232,49 @@ impl Rules {
         if !self.algorithms.contains(token.header.alg) {
             return Err(TokenError::Algorithm);
         }
-        if token.header.odd_typ || !self.types.iter().any(|typ| is_type(&token.header.typ, typ)) {
-            return Err(TokenError::Type);
-        }
+        self.check_type(token, claims)?;
         if token.header.has_crit {
             return Err(TokenError::Critical);
         }
+        self.check_audience(claims)?;
+        let validity = claims.validity()?;
+        validity.expires_at.ok_or(TokenError::Time)?;
+        self.check_validity(&validity, now)?;
+        Ok(validity)
+    }
+
+    /// Whether it is an access token at all, by its own word: also before somebody is asked about it.
+    pub(crate) fn check_type(&self, token: &Compact<'_>, claims: &Claims<'_>) -> Result<(), TokenError> {
+        let typ = &token.header.typ;
+        let is_ours = !token.header.odd_typ && self.types.iter().any(|ours| is_type(typ, ours));
+        // RFC 9701 §8.1, whatever types the issuer's tokens may have.
+        if !is_ours || is_type(typ, INTROSPECTION) || claims.is_about_another_token() {
+            return Err(TokenError::Type);
+        }
+        Ok(())
+    }
+
+    /// The same of what is said of a token that was looked up. It has no header, and may have no end: it is not remembered
+    /// for long.
+    pub(crate) fn check_found(&self, claims: &Claims<'_>, now: Timestamp) -> Result<Validity, TokenError> {
+        if claims.is_about_another_token() {
+            return Err(TokenError::Type);
+        }
+        // RFC 7662 §2.2. Some write the other name there.
+        let is_plain = |kind: &str| ["bearer", "access_token"].iter().any(|k| kind.eq_ignore_ascii_case(k));
+        match claims.text("token_type")? {
+            None => {}
+            Some(kind) if is_plain(kind) => {}
+            Some(kind) if kind.eq_ignore_ascii_case("dpop") => return Err(TokenError::Confirmation),
+            Some(_) => return Err(TokenError::Type),
+        }
+        self.check_audience(claims)?;
+        let validity = claims.validity()?;
+        self.check_validity(&validity, now)?;
+        Ok(validity)
+    }
+
+    fn check_audience(&self, claims: &Claims<'_>) -> Result<(), TokenError> {
         let mut audience = claims.audience()?;
         let may_be_absent = self.audience_optional && !claims.has_audience();
         if let Some(expected) = &self.audience
@@ -242,15 +283,7 @@ impl Rules {
         {
             return Err(TokenError::Audience);
         }
-        self.check_time(claims, now)
-    }
-
-    fn check_time(&self, claims: &Claims<'_>, now: Timestamp) -> Result<Validity, TokenError> {
-        let (exp, nbf, iat) = (claims.time("exp")?, claims.time("nbf")?, claims.time("iat")?);
-        let expires_at = exp.ok_or(TokenError::Time)?;
-        let validity = Validity { expires_at, not_before: nbf, issued_at: iat };
-        self.check_validity(&validity, now)?;
-        Ok(validity)
+        Ok(())
     }
 
     /// Whether times that were read before hold now: the one comparison of a token's times with the clock.
@@ -258,7 +291,7 @@ impl Rules {
         if validity.issued_at.is_some_and(|iat| now < iat.minus(self.leeway)) {
             return Err(TokenError::Time);
         }
-        if now >= validity.expires_at.plus(self.leeway) {
+        if validity.expires_at.is_some_and(|exp| now >= exp.plus(self.leeway)) {
             return Err(TokenError::Expired);
         }
         if validity.not_before.is_some_and(|nbf| now < nbf.minus(self.leeway)) {
@@ -310,6 +343,9 @@ impl SharedSecret {
         }
     }
 }
+
+/// The `typ` of an answer about a token (RFC 9701 §5), which is never a token itself (§8.1).
+const INTROSPECTION: &str = "token-introspection+jwt";
 
 /// Whether a `typ` is this one, which is [normal](normal_type) already.
 fn is_type(typ: &str, normal: &str) -> bool {

@@ -8,12 +8,21 @@ use super::caching::retry_after;
 use crate::fetch::guard::KeyUrl;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind, FetchRequest, bounded};
 
-/// Asks the issuer where its keys are. The OpenID Connect location is asked first, because most issuers have it;
+/// What an issuer says where it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Keys,
+    /// RFC 8414 §2.
+    Introspection,
+}
+
+/// Asks the issuer where something is. The OpenID Connect location is asked first, because most issuers have it;
 /// only a 404 there leads to the other one.
 pub(crate) async fn discover(
     fetch: &dyn Fetch,
     issuer: &str,
     allow_http: bool,
+    place: Place,
 ) -> Result<KeyUrl, FetchError> {
     let [first, second] = locations(issuer).ok_or_else(|| FetchError::new(FetchErrorKind::Url))?;
     let mut response = bounded(fetch, FetchRequest::new(first, JSON)).await?;
@@ -24,7 +33,7 @@ pub(crate) async fn discover(
         let pause = retry_after(response.status(), response.headers());
         return Err(FetchError::new(FetchErrorKind::Status).after(pause));
     }
-    read(response.body(), issuer, allow_http)
+    read(response.body(), issuer, allow_http, place)
 }
 
 #[derive(Deserialize)]
@@ -33,22 +42,39 @@ struct Metadata {
     jwks_uri: String,
 }
 
-fn read(document: &[u8], issuer: &str, allow_http: bool) -> Result<KeyUrl, FetchError> {
+/// The same document, to somebody who needs no keys.
+#[derive(Deserialize)]
+struct EndpointMetadata {
+    issuer: String,
+    introspection_endpoint: String,
+}
+
+fn read(document: &[u8], issuer: &str, allow_http: bool, place: Place) -> Result<KeyUrl, FetchError> {
     // serde would also read a struct from an array.
     if document.trim_ascii_start().first() != Some(&b'{') {
         return Err(FetchError::new(FetchErrorKind::Document));
     }
-    let metadata: Metadata =
-        serde_json::from_slice(document).map_err(|e| FetchError::new(FetchErrorKind::Document).because(e))?;
+    let odd = |error| FetchError::new(FetchErrorKind::Document).because(error);
+    let (named, url, member) = match place {
+        Place::Keys => {
+            let Metadata { issuer, jwks_uri } = serde_json::from_slice(document).map_err(odd)?;
+            (issuer, jwks_uri, "jwks_uri")
+        }
+        Place::Introspection => {
+            let EndpointMetadata { issuer, introspection_endpoint } =
+                serde_json::from_slice(document).map_err(odd)?;
+            (issuer, introspection_endpoint, "introspection_endpoint")
+        }
+    };
     // RFC 8414 §3.3: identical, or everything in the document is void.
-    if metadata.issuer != issuer {
+    if named != issuer {
         return Err(FetchError::new(FetchErrorKind::IssuerMismatch));
     }
-    KeyUrl::supplied(&metadata.jwks_uri, allow_http, issuer).map_err(|why| {
-        let url = Url::parse(&metadata.jwks_uri).ok();
+    KeyUrl::supplied(&url, allow_http, issuer).map_err(|why| {
+        let url = Url::parse(&url).ok();
         let host = url.as_ref().and_then(Url::host_str).unwrap_or("no host");
         // A name is no longer than this (RFC 1035 §2.3.4); what the document says may be.
-        FetchError::new(FetchErrorKind::Url).because(format!("the jwks_uri ({host:.253}) {why}"))
+        FetchError::new(FetchErrorKind::Url).because(format!("the {member} ({host:.253}) {why}"))
     })
 }
 
@@ -97,7 +123,13 @@ mod tests {
         let issuer = "https://id.example.com";
         let document =
             |iss: &str, jwks: &str| format!(r#"{{"issuer":"{iss}","jwks_uri":"{jwks}","more":[1]}}"#);
-        let read = |document: String| read(document.as_bytes(), issuer, false).map_err(|e| e.kind());
+        let read = |document: String| {
+            let found = read(document.as_bytes(), issuer, false, Place::Keys).map_err(|e| e.kind());
+            let renamed = document.replace("jwks_uri", "introspection_endpoint");
+            let endpoint = read(renamed.as_bytes(), issuer, false, Place::Introspection);
+            assert_eq!(endpoint.map_err(|e| e.kind()), found);
+            found
+        };
         assert!(read(document(issuer, "https://keys.example.com/jwks")).is_ok());
         for other in ["https://id.example.com/", "https://ID.example.com", "https://evil.example.com", ""] {
             let found = read(document(other, "https://id.example.com/jwks"));

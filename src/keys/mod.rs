@@ -2,7 +2,7 @@
 
 pub(crate) mod absent;
 mod caching;
-mod discovery;
+pub(crate) mod discovery;
 pub(crate) mod refresh;
 pub(crate) mod remote;
 pub(crate) mod snapshot;
@@ -58,6 +58,8 @@ pub(crate) enum KeySource {
     #[cfg(feature = "x5c")]
     Certified(x5c::CertifiedKeys),
     Remote(RemoteKeys),
+    /// There are none: its tokens are looked up.
+    None,
 }
 
 /// What a [`Keys`] needs to know of its issuer.
@@ -411,6 +413,6 @@ fn wrong(message: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {
     ConfigError::new(ConfigErrorKind::Keys, message)
 }
 
-fn forbidden(what: &str, why: crate::fetch::guard::Forbidden) -> ConfigError {
+pub(crate) fn forbidden(what: &str, why: crate::fetch::guard::Forbidden) -> ConfigError {
     ConfigError::new(ConfigErrorKind::Url, format!("{what} {why}"))
 }

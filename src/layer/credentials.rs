@@ -6,7 +6,7 @@ use http::header::AUTHORIZATION;
 /// What the request carries.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Credentials<'a> {
-    /// One Bearer, and something behind it. Whether that has the form of a token is for [`is_token68`] to say, of what was
+    /// One Bearer, and something behind it. Whether that has the form of a token is for [`is_token68`](crate::lookup::is_token68) to say, of what was
     /// refused: what was accepted has it.
     Bearer(&'a [u8]),
     /// No `Authorization`, or one of another scheme.
@@ -47,16 +47,6 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// RFC 9110 §11.2: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
-pub(super) fn is_token68(text: &[u8]) -> bool {
-    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
-    let body = text.get(..text.len().saturating_sub(padding)).unwrap_or_default();
-    let token68 =
-        |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    // Every byte is looked at, wherever the first odd one is: that is many at a time.
-    !body.is_empty() && body.iter().fold(true, |all, byte| all & token68(*byte))
-}
-
 /// RFC 9110 §5.6.2.
 fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -67,6 +57,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::lookup::is_token68;
 
     fn headers(lines: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, Entry, HeaderMap};
 use http::{Extensions, Request, Response};
 
-use super::credentials::{Credentials, is_token68};
+use super::credentials::Credentials;
 use crate::access::{Ask, MethodAccess};
 use crate::event::{Event, RejectionKind};
 use crate::identity::ServerIdentity;
+use crate::lookup::is_token68;
 use crate::refusal::{Rejection, RequestHead, Respond};
 use crate::server::{Pending, ResourceServer, Stop, Trusted, Verified, Waited};
 use crate::token::Token;

@@ -81,6 +81,27 @@
 //! | [`DENYLIST_TIMEOUT`] | 2 | s | a list that has not answered by then will not; also how long a first request waits for it |
 //! | [`DENYLIST_STALE_AFTER`] | 5 | s | one question that gets no answer and the next that does go unnoticed; for longer nobody shall be let in who may have been denied |
 //!
+//! # Tokens that are looked up
+//!
+//! Where an issuer's tokens are [looked up](crate::Issuer::lookup), for each issuer:
+//!
+//! | constant | value | unit | why |
+//! |---|---|---|---|
+//! | [`MIN_OPAQUE_LENGTH`] | 8 | bytes | what is shorter can be guessed, and is nobody's token: nobody is asked |
+//! | [`MAX_OPAQUE_LENGTH`] | 4096 | bytes | opaque tokens are 30 to 100 bytes long, encrypted ones some thousands |
+//! | [`ACTIVE_FOR`] | 60 | s | so long may a token be used that was revoked, and never past its end (RFC 7662 §4); a busy client costs one call a minute |
+//! | [`ENDLESS_ACTIVE_FOR`] | 10 | s | a token without an end is got rid of only by revoking it |
+//! | [`REFUSED_FOR`] | 10 | s | somebody who sends a bad token again and again costs six calls a minute; a token that becomes good is soon good here |
+//! | [`MAX_REFUSED`] | 10000 | tokens | by their digests, 1 MiB; the oldest make room |
+//! | [`LOOKUP_TIMEOUT`] | 3 | s | in the queue and for the answer: a request that waits longer is answered 503 |
+//! | [`MAX_LOOKUPS`] | 64 | calls | at the same moment; at 20 ms each, 3200 a second |
+//! | [`KEPT_LOOKUPS`] | 16 | calls | of these, for tokens that were accepted before: whoever makes up tokens cannot take them |
+//! | [`MAX_QUEUED_LOOKUPS`] | 256 | tokens | wait for a place, and as many of those that were accepted before; more could not be served in time |
+//! | [`MAX_KNOWN`] | 10000 | tokens | that were accepted are remembered as such by their digests, as many as are remembered with what they say |
+//! | [`KNOWN_FOR`] | 3600 | s | the usual life of a token |
+//! | [`BREAKER_FAILURES`] | 5 | failures | in a row: an endpoint that is down is not asked by everybody in turn |
+//! | [`BREAKER_PAUSE`] | 5 | s | before one is asked again; an outage that is over is seen soon |
+//!
 //! # Metadata
 //!
 //! | constant | value | unit | why |
@@ -100,7 +121,7 @@
 //! | algorithms | [`Algorithm::ALL`], all asymmetric | a key fits one family only, so a longer list opens nothing; `none` does not exist, HMAC needs [`Keys::hmac`] |
 //! | `iss` | required and exact, but for an unnamed issuer | RFC 8725 §3.8; keys of one issuer say nothing about another's tokens |
 //! | `aud` | required; must hold the server's identifier | RFC 8725 §3.9; else a token for another service is good here |
-//! | `exp` | required | a token without an end could never be got rid of |
+//! | `exp` | required, but for a token that is looked up | a token without an end could never be got rid of |
 //! | `nbf`, `iat` | checked if present; not in the future | RFC 7519 §4.1.5; an `iat` ahead is a wrong clock or a forgery |
 //! | `typ` | `at+jwt`, `JWT` or absent | the standard's value, and what many issuers write; ID tokens with a `typ` of their own stay out (RFC 8725 §3.11) |
 //! | `crit` | refused | no extension is understood (RFC 7515 §4.1.11) |
@@ -110,7 +131,7 @@
 //! | keys | [`Keys::discovery`] | rotation works without anybody's doing |
 //! | key URLs | https | keys that somebody on the way can replace are nobody's |
 //! | hosts of key URLs that are configured | any but link-local and cloud metadata, multicast and unspecified addresses | a cluster's issuer is on a private network; nobody's is where machines are given credentials |
-//! | hosts of a discovered `jwks_uri` | the issuer's own, or one that everybody can reach | who writes the document must not choose where this machine connects to; for a private host there is [`Keys::jwks_url`] |
+//! | hosts of a discovered `jwks_uri` or `introspection_endpoint` | the issuer's own, or one that everybody can reach | who writes the document must not choose where this machine connects to; for a private host there is [`Keys::jwks_url`] |
 //! | redirects, content decoding | none | the configured URL answers, nobody else, in the size that is counted |
 //! | a snapshot of keys on the disk | none ([`Issuer::snapshot`]) | whoever can write it can forge tokens; without it a start in an outage is 503 |
 //! | denied tokens | none; in memory, of one server | sharing them needs a place that all servers reach ([`ResourceServerBuilder::denylist`]) |
@@ -153,6 +174,11 @@ pub use crate::keys::refresh::{
 };
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
 pub use crate::keys::snapshot::{MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, SNAPSHOT_INTERVAL};
+pub use crate::lookup::desk::{
+    ACTIVE_FOR, BREAKER_FAILURES, BREAKER_PAUSE, ENDLESS_ACTIVE_FOR, KEPT_LOOKUPS, KNOWN_FOR, LOOKUP_TIMEOUT,
+    MAX_KNOWN, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS, MAX_REFUSED, REFUSED_FOR,
+};
+pub use crate::lookup::{MAX_OPAQUE_LENGTH, MIN_OPAQUE_LENGTH};
 pub use crate::server::{
     DEFAULT_LEEWAY, MAX_CACHE_BYTES, MAX_CACHED_BY_THREAD, MAX_CACHED_FOR, MAX_CACHED_TOKENS, MAX_LEEWAY,
     METADATA_MAX_AGE,

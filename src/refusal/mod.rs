@@ -336,9 +336,9 @@ impl Token {
     /// Dropping the future loses nothing.
     pub async fn expired(&self) -> Rejection {
         let clock = &self.server().clock;
-        let end = self.expires_at().checked_add(self.trusted_issuer().leeway);
+        let end = self.expires_at().and_then(|end| end.checked_add(self.trusted_issuer().leeway));
         loop {
-            // Past the end of the platform's time is never.
+            // Without an end, or past the end of the platform's time, it is never.
             let left = match end {
                 Some(end) => end.duration_since(clock.now()).unwrap_or_default(),
                 None => LOOK_AGAIN,

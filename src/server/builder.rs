@@ -313,6 +313,17 @@ fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigEr
                 let what = "another issuer writes this file; give each issuer one of its own";
                 return twice(place, "snapshot", what.to_owned());
             }
+            if issuer.desk.is_some() && other.desk.is_some() && issuer.token_prefix == other.token_prefix {
+                return Err(ConfigError::new(
+                    ConfigErrorKind::Lookup,
+                    format!(
+                        "the opaque tokens of {:?} are looked up too; tell them apart by what they start with, one of them or both",
+                        other.identity.name
+                    ),
+                )
+                .at("token_prefix")
+                .at(&format!("issuer[{place}]")));
+            }
             let both_unnamed = issuer.identity.iss.is_none() && other.identity.iss.is_none();
             if both_unnamed && issuer.keys.shares_a_key_with(&other.keys) {
                 return twice(

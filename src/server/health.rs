@@ -65,6 +65,9 @@ impl Health {
                     IssuerHealth { state, ..IssuerHealth::fixed(name, roots, none) }
                 }
                 KeySource::Remote(keys) => IssuerHealth::reported(name, keys.report()),
+                KeySource::None => {
+                    IssuerHealth { state: KeyState::LookedUp, ..IssuerHealth::fixed(name, 0, Vec::new()) }
+                }
             }
         });
         let denials = &server.0.denials;
@@ -89,10 +92,12 @@ impl Health {
         self.issuers.iter()
     }
 
-    /// Whether there are usable keys of every issuer, and a shared denylist is current, or need not be.
+    /// Whether there are usable keys of every issuer that needs some, and a shared denylist is current, or need not be. Whether
+    /// tokens can be looked up is not known before one is.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.issuers.iter().all(|issuer| issuer.state.is_usable() && issuer.keys > 0)
+        let has_what_it_needs = |issuer: &IssuerHealth| issuer.keys > 0 || issuer.state == KeyState::LookedUp;
+        self.issuers.iter().all(|issuer| issuer.state.is_usable() && has_what_it_needs(issuer))
             && self.denylist.as_ref().is_none_or(DenylistHealth::is_ready)
     }
 

@@ -10,8 +10,10 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Observers, Warnings};
 use crate::fetch::Fetch;
 use crate::identity::IssuerIdentity;
-use crate::jose::{Algorithm, AlgorithmSet, Rules, normal_type};
+use crate::jose::{Accepted, Algorithm, AlgorithmSet, Rules, Standing, normal_type};
 use crate::keys::{Context, KeySource, Keys};
+use crate::lookup::desk::{Desk, Settings};
+use crate::lookup::{self, Introspection, Lookup, TokenLookup};
 use crate::profile::Profile;
 use crate::scope::{Granted, Scope};
 use crate::time::Clock;
@@ -30,7 +32,11 @@ pub struct Issuer {
     iss: Option<String>,
     also: Vec<String>,
     name: String,
-    keys: Keys,
+    /// `None` where its tokens are looked up and nothing was said of keys.
+    keys: Option<Keys>,
+    has_own_keys: bool,
+    lookup: Option<Lookup>,
+    token_prefix: Option<String>,
     audience: Vec<String>,
     any_audience: bool,
     algorithms: Option<Vec<Algorithm>>,
@@ -52,6 +58,10 @@ pub(super) struct TrustedIssuer {
     pub(super) rules: Rules,
     pub(super) profile: Profile,
     pub(super) keys: KeySource,
+    /// Who asks about tokens that no key verifies.
+    pub(super) desk: Option<Desk>,
+    /// What such tokens start with.
+    pub(super) token_prefix: Option<Box<str>>,
     /// The clients whose tokens are accepted; `None` for all.
     pub(super) clients: Option<HashSet<String>>,
     /// What clients may do besides what their tokens say.
@@ -92,7 +102,10 @@ impl Issuer {
             iss,
             also: Vec::new(),
             name: String::new(),
-            keys: Keys::discovery(),
+            keys: Some(Keys::discovery()),
+            has_own_keys: false,
+            lookup: None,
+            token_prefix: None,
             audience: Vec::new(),
             any_audience: false,
             algorithms: None,
@@ -121,9 +134,48 @@ impl Issuer {
         self
     }
 
-    /// Where its keys come from. Default: [`Keys::discovery`].
+    /// Where its keys come from. Default: [`Keys::discovery`], or none if its tokens are [looked up](Self::lookup).
     pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
-        self.keys = keys.into();
+        self.keys = Some(keys.into());
+        self.has_own_keys = true;
+        self
+    }
+
+    /// Looks its tokens up at its introspection endpoint (RFC 7662). See [`lookup`](Self::lookup), which this is a case of.
+    pub fn introspection(self, introspection: Introspection) -> Self {
+        self.looked_up(Lookup::Introspection(introspection))
+    }
+
+    /// Looks its tokens up: those that are opaque, and if it is given no [`keys`](Self::keys), also JWTs that name it.
+    /// With keys it is a hybrid: JWTs are verified here, and one that fails is not asked about; what is no JWT is looked up.
+    /// The last of this and [`introspection`](Self::introspection) counts.
+    ///
+    /// What counts as opaque is decided by the shape of a token, before anybody is asked: 8 to 4096 characters of a token
+    /// (RFC 9110 §11.2) that do not start with the header of a JWT. An encrypted JWT (RFC 7516) is opaque to us.
+    ///
+    /// An active token is accepted without asking again for [`ACTIVE_FOR`], or [`ENDLESS_ACTIVE_FOR`] if it has no end, and
+    /// never past its end; so long may a revoked one be used. With
+    /// [`without_cache`](crate::ResourceServerBuilder::without_cache) each request asks. Two issuers whose tokens are
+    /// looked up must be told apart by a [`token_prefix`](Self::token_prefix).
+    ///
+    /// [`ACTIVE_FOR`]: crate::manual::defaults::ACTIVE_FOR
+    /// [`ENDLESS_ACTIVE_FOR`]: crate::manual::defaults::ENDLESS_ACTIVE_FOR
+    pub fn lookup(self, lookup: impl TokenLookup) -> Self {
+        self.looked_up(Lookup::Own(Arc::new(lookup)))
+    }
+
+    fn looked_up(mut self, lookup: Lookup) -> Self {
+        self.lookup = Some(lookup);
+        if !self.has_own_keys {
+            self.keys = None;
+        }
+        self
+    }
+
+    /// Only opaque tokens that start with this are looked up, such as `pat_`. Default: all. Of several issuers the one with
+    /// the longest prefix that fits is asked, and no other.
+    pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.token_prefix = Some(prefix.into());
         self
     }
 
@@ -252,12 +304,23 @@ impl Issuer {
 
     #[cfg(feature = "reqwest")]
     pub(super) fn needs_default_fetch(&self) -> bool {
-        self.fetch.is_none() && self.keys.are_remote()
+        self.fetch.is_none() && self.fetches()
+    }
+
+    /// Whether anything of it comes over a [`Fetch`].
+    #[cfg(feature = "reqwest")]
+    fn fetches(&self) -> bool {
+        self.keys.as_ref().is_some_and(Keys::are_remote)
+            || self.lookup.as_ref().is_some_and(Lookup::needs_fetch)
     }
 
     pub(super) fn is_on_plain_http(&self) -> bool {
-        let url = self.keys.url(self.iss.as_deref());
-        url.and_then(|url| url.split_once(':')).is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"))
+        let iss = self.iss.as_deref();
+        let keys = self.keys.as_ref().and_then(|keys| keys.url(iss));
+        let lookup = self.lookup.as_ref().and_then(|lookup| lookup.url(iss));
+        let scheme = |url: &str| url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let mut schemes = keys.into_iter().chain(lookup).map(scheme).peekable();
+        schemes.peek().is_some() && schemes.all(|scheme| scheme.as_deref() == Some("http"))
     }
 
     pub(super) fn resolve(self, place: usize, defaults: &Defaults<'_>) -> Result<TrustedIssuer, ConfigError> {
@@ -271,7 +334,10 @@ impl Issuer {
         self.log_dangers();
         let default = defaults.fetch.clone().filter(|_| defaults.fetches_https || self.is_on_plain_http());
         let rules = Rules {
-            algorithms: self.keys.accepted(algorithms),
+            algorithms: match &self.keys {
+                Some(keys) => keys.accepted(algorithms),
+                None => Accepted::Public(algorithms),
+            },
             types: self.profile.accepted_types().iter().map(|typ| normal_type(typ)).collect(),
             audience: if self.any_audience {
                 None
@@ -290,19 +356,40 @@ impl Issuer {
             let granted = grants.entry(client).or_default();
             *granted = granted.and(&Granted::from_items(scopes.iter().map(String::as_str)));
         }
-        let keys = self.keys.resolve(Context {
+        let fetch = self.fetch.or(default);
+        let desk = match self.lookup {
+            None => None,
+            Some(lookup) => {
+                let lookup = lookup.resolve(lookup::Context {
+                    iss: self.iss.as_deref(),
+                    allow_http: self.allow_http,
+                    fetch: fetch.clone(),
+                    clock: defaults.clock.clone(),
+                });
+                Some(Desk::new(Settings {
+                    lookup: lookup.map_err(|error| error.at("introspection"))?,
+                    label: (&*self.name).into(),
+                    clock: defaults.clock.clone(),
+                    observers: defaults.observers.clone(),
+                }))
+            }
+        };
+        let context = Context {
             iss: self.iss.as_deref(),
             label: &self.name,
             algorithms,
             allow_http: self.allow_http,
-            fetch: self.fetch.or(default),
+            fetch,
             clock: defaults.clock.clone(),
             observers: defaults.observers.clone(),
             // Whoever changes the working directory does not move the file.
             snapshot: self.snapshot.map(|path| std::path::absolute(&path).unwrap_or(path)),
             leeway: self.leeway,
-        });
-        let keys = keys.map_err(|error| error.at("keys"))?;
+        };
+        let keys = match self.keys {
+            Some(keys) => keys.resolve(context).map_err(|error| error.at("keys"))?,
+            None => KeySource::None,
+        };
         let identity = Arc::new(IssuerIdentity {
             place,
             name: self.name.into(),
@@ -316,6 +403,8 @@ impl Issuer {
             rules,
             profile: self.profile,
             keys,
+            desk,
+            token_prefix: self.token_prefix.map(Into::into),
             clients: self.clients.map(|clients| clients.into_iter().collect()),
             grants,
             listed: self.listed,
@@ -375,14 +464,29 @@ impl Issuer {
                 "no algorithm would be accepted; write some such as [\"RS256\"] or leave them out",
             );
         }
-        if self.algorithms.is_some() && self.keys.are_shared() {
+        if self.algorithms.is_some() && self.keys.as_ref().is_some_and(Keys::are_shared) {
             return wrong(
                 ConfigErrorKind::Algorithms,
                 "algorithms",
                 "a shared secret goes with its own algorithms; write them in Keys::hmac only",
             );
         }
-        if self.snapshot.is_some() && !self.keys.are_remote() {
+        match self.token_prefix.as_deref() {
+            Some("") => {
+                let message = "the prefix is empty; write what its opaque tokens start with, or leave it out";
+                return wrong(ConfigErrorKind::Lookup, "token_prefix", message);
+            }
+            Some(prefix) if !lookup::is_token68(prefix.as_bytes()) => {
+                let message = "no token starts like this; write letters, digits and -._~+/ only";
+                return wrong(ConfigErrorKind::Lookup, "token_prefix", message);
+            }
+            Some(_) if self.lookup.is_none() => {
+                let message = "its tokens are not looked up; leave the prefix out, or write introspection";
+                return wrong(ConfigErrorKind::Lookup, "token_prefix", message);
+            }
+            _ => {}
+        }
+        if self.snapshot.is_some() && !self.keys.as_ref().is_some_and(Keys::are_remote) {
             return wrong(
                 ConfigErrorKind::Keys,
                 "snapshot",
@@ -453,7 +557,10 @@ impl Issuer {
                 self.profile.audience_is_optional() && self.clients.is_none() && !self.any_audience,
                 "optional audience without a list of clients: tokens without aud are accepted of everybody",
             ),
-            (self.allow_http, "dangerous_allow_http: keys may be fetched from this machine without TLS"),
+            (
+                self.allow_http,
+                "dangerous_allow_http: keys may be fetched from this machine without TLS, and tokens looked up",
+            ),
         ];
         for (_, meaning) in switches.into_iter().filter(|(on, _)| *on) {
             tracing::warn!(target: "tower_bearer::config", issuer = self.name, "{meaning}");
@@ -467,6 +574,11 @@ impl TrustedIssuer {
         let first = self.identity.iss.iter().map(|iss| (&**iss, "iss"));
         first.chain(self.also.iter().map(|iss| (iss.as_str(), "also")))
     }
+
+    /// Whether a verdict of this standing is one on a token that was looked up.
+    pub(super) fn has_looked_up(&self, standing: &Arc<Standing>) -> bool {
+        self.desk.as_ref().is_some_and(|desk| Arc::ptr_eq(desk.standing(), standing))
+    }
 }
 
 impl fmt::Debug for Issuer {
@@ -476,6 +588,8 @@ impl fmt::Debug for Issuer {
             .field("also", &self.also)
             .field("name", &self.name)
             .field("keys", &self.keys)
+            .field("lookup", &self.lookup)
+            .field("token_prefix", &self.token_prefix)
             .field("audience", &self.audience)
             .field("any_audience", &self.any_audience)
             .field("algorithms", &self.algorithms)

@@ -7,6 +7,7 @@ mod builder;
 #[path = "../../tests/model/verdicts.rs"]
 mod model;
 mod verify;
+mod lookup;
 mod metadata;
 mod health;
 
@@ -223,6 +224,7 @@ impl ResourceServer {
             #[cfg(feature = "x5c")]
             KeySource::Certified(keys) => keys.block(key),
             KeySource::Remote(keys) => keys.block(key),
+            KeySource::None => false,
         };
         tracing::warn!(target: "tower_bearer::keys", issuer, key, found, "blocked a key");
         Ok(found)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
+use super::cache::MAX_CACHED_FOR;
 use super::issuer::TrustedIssuer;
 use crate::deny::{self, DENYLIST_INTERVAL, Denials};
 use crate::event::Event;
@@ -14,6 +15,7 @@ use crate::jose::{
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Available, Began, Ended, Flight, Missed, RemoteKeys};
+use crate::lookup::desk::{self, Answer, Desk};
 use crate::profile::Identity;
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
@@ -29,20 +31,24 @@ pub(crate) struct Verified {
 /// Why there is no token (yet).
 pub(crate) enum Stop {
     Refused(Rejection),
-    /// Keys are being fetched. Wait, and ask again once.
+    /// Keys are being fetched, or the token is being looked up. Wait, and ask again once.
     Pending(Pending),
 }
 
-/// Fetches that the answer depends on, each with its issuer.
+/// Fetches and look-ups that the answer depends on, each with its issuer.
 pub(crate) struct Pending {
     flights: Vec<(Arc<IssuerIdentity>, Flight)>,
+    lookups: Vec<(Arc<IssuerIdentity>, desk::Flight)>,
     /// The first reading of a shared denylist.
     denials: Option<deny::Flight>,
     server: Arc<ServerIdentity>,
 }
 
-/// How the fetches have ended that a request waited for.
-pub(crate) struct Waited(Vec<(Arc<IssuerIdentity>, Ended, Began)>);
+/// How those have ended that a request waited for.
+pub(crate) struct Waited {
+    fetches: Vec<(Arc<IssuerIdentity>, Ended, Began)>,
+    answers: Vec<(Arc<IssuerIdentity>, Option<Answer>)>,
+}
 
 /// A request that waits. Dropped at the end, however it ends.
 struct Waiting {
@@ -59,14 +65,24 @@ pub(crate) enum Trusted {
 }
 
 /// What was found good about a token.
-struct Accepted {
-    proven: (Proven, String),
-    validity: Validity,
-    standing: Arc<Standing>,
+pub(super) struct Accepted {
+    pub(super) proven: (Proven, String),
+    pub(super) validity: Validity,
+    pub(super) standing: Arc<Standing>,
+    /// What was said of it, and how long that may be remembered; `None` if it says so itself.
+    pub(super) found: Option<(String, Instant)>,
+}
+
+/// A token that was sent, read as far as that needs no key.
+struct Sent<'a> {
+    raw: &'a [u8],
+    compact: &'a Compact<'a>,
+    payload: &'a str,
+    claims: &'a Claims<'a>,
 }
 
 /// Why one issuer did not accept a token.
-enum Failure<'a> {
+pub(super) enum Failure<'a> {
     Fault(TokenError),
     /// Its keys cannot be had for this long.
     Unavailable(Duration),
@@ -78,6 +94,10 @@ enum Failure<'a> {
         tried: Arc<KeySet>,
         fault: TokenError,
     },
+    /// It has no key, and looks its tokens up.
+    NoKeys(&'a Desk),
+    /// The token is being looked up.
+    Asked(desk::Flight),
 }
 
 impl Inner {
@@ -94,26 +114,52 @@ impl Inner {
             self.check_denied(&token, waited)?;
             return Ok(Verified { token, cached: true });
         }
-        let token = Compact::parse(raw, &self.headers)?;
-        let payload = token.payload()?;
+        let verified = self.verify_new(raw, trusted, waited).map_err(|stop| stop.with(&self.denials))?;
+        // Also a token that is denied was remembered: the next time it is refused without its signature.
+        self.check_denied(&verified.token, waited)?;
+        Ok(verified)
+    }
+
+    /// Verifies a token that is not known, or not any more.
+    fn verify_new(&self, raw: &[u8], trusted: &Trusted, waited: Option<&Waited>) -> Result<Verified, Stop> {
+        let compact = match Compact::parse(raw, &self.headers) {
+            Ok(compact) => compact,
+            Err(fault) => return self.verify_opaque(raw, fault, trusted, waited),
+        };
+        let payload = compact.payload()?;
         let claims = Claims::parse(&payload)?;
-        if token.header.alg == HeaderAlgorithm::Unknown {
+        if compact.header.alg == HeaderAlgorithm::Unknown {
             return Err(TokenError::Algorithm.into());
         }
         let iss = claims.issuer()?;
         let now = self.identity.clock.now().into();
         let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
-        let (issuer, accepted) = accept(&candidates, &token, (&claims, &payload), now, waited)
-            .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)).with(&self.denials))?;
-        let Accepted { proven, validity, standing } = accepted;
+        let sent = Sent { raw, compact: &compact, payload: &payload, claims: &claims };
+        let (issuer, accepted) = accept(&candidates, &sent, now, waited)
+            .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
         drop(claims);
-        token.is_verified(&self.headers);
+        compact.is_verified(&self.headers);
+        Ok(self.accepted(issuer, raw, payload, accepted, Some(trusted)))
+    }
+
+    /// Everything about this token was verified. `asked` is who was asked, if others might have answered.
+    pub(super) fn accepted(
+        &self,
+        issuer: &TrustedIssuer,
+        raw: &[u8],
+        payload: String,
+        accepted: Accepted,
+        asked: Option<&Trusted>,
+    ) -> Verified {
+        let Accepted { proven, validity, standing, found } = accepted;
+        let (claims, until) = match found {
+            Some((claims, until)) => (claims, Some(until)),
+            None => (payload, None),
+        };
         let (server, issuer) = (self.identity.clone(), issuer.identity.clone());
-        let token = Token::verified(server, issuer, raw, payload, proven, validity, standing);
-        // Also a token that is denied: the next time it is refused without its signature.
-        self.remember(&token, trusted);
-        self.check_denied(&token, waited)?;
-        Ok(Verified { token, cached: false })
+        let token = Token::verified(server, issuer, raw, claims, proven, validity, standing);
+        self.remember(&token, asked, until);
+        Verified { token, cached: false }
     }
 
     /// Whether a token that was verified, now or before, is accepted no more. Asked last, on every request, however the token
@@ -124,7 +170,12 @@ impl Inner {
             deny::Standing::Denied => TokenError::Revoked.into(),
             deny::Standing::Wait(flight) if waited.is_none() => {
                 let server = self.identity.clone();
-                return Err(Stop::Pending(Pending { flights: Vec::new(), denials: Some(flight), server }));
+                return Err(Stop::Pending(Pending {
+                    flights: Vec::new(),
+                    lookups: Vec::new(),
+                    denials: Some(flight),
+                    server,
+                }));
             }
             deny::Standing::Wait(_) if self.denials.stale_is_fine() => return Ok(()),
             // As long as it may have been denied elsewhere, nobody can say that the token is good.
@@ -161,27 +212,31 @@ impl Inner {
         let now = self.identity.clock.now().into();
         self.issuers.get(token.trusted_issuer().place).is_some_and(|issuer| {
             issuer.rules.check_validity(token.validity(), now).is_ok()
-                && issuer.keys.are_usable(instant)
+                && (issuer.keys.are_usable(instant) || issuer.has_looked_up(token.standing()))
                 // Last, because asking for the keys may have let in a newer set.
                 && token.standing().is_good(now)
         })
     }
 
-    /// The key may have been withdrawn since it verified the token. Then its standing says so.
-    fn remember(&self, token: &Token, trusted: &Trusted) {
+    /// Remembers a token until then, or for as long as tokens are remembered. The key may have been withdrawn since it
+    /// verified the token. Then its standing says so.
+    fn remember(&self, token: &Token, asked: Option<&Trusted>, until: Option<Instant>) {
         let Some(cache) = &self.cache else { return };
-        let unnamed = token.trusted_issuer().iss.is_none();
+        let asked = asked.filter(|_| token.trusted_issuer().iss.is_none());
         // Which of them a token belongs to is what their keys say, and those may change.
         let rivals = || {
             self.issuers
                 .iter()
                 .filter(|issuer| issuer.identity.iss.is_none() && !matches!(issuer.keys, KeySource::Fixed(_)))
         };
-        if unnamed && rivals().count() > 1 {
+        if asked.is_some() && rivals().count() > 1 {
             return;
         }
-        let asked = unnamed.then(|| trusted.clone());
-        cache.insert(token.clone(), asked, self.identity.clock.instant());
+        let now = self.identity.clock.instant();
+        let until = until.or_else(|| now.checked_add(MAX_CACHED_FOR));
+        if let Some(until) = until.filter(|until| now < *until) {
+            cache.insert(token.clone(), asked.cloned(), until, now);
+        }
     }
 
     /// The one issuer that a token names or, for a token that names none, every unnamed one.
@@ -201,25 +256,30 @@ impl Inner {
 /// not use up the budget of another.
 fn accept<'a>(
     candidates: &(impl Iterator<Item = &'a TrustedIssuer> + Clone),
-    token: &Compact<'_>,
-    claims: (&Claims<'_>, &str),
+    sent: &Sent<'_>,
     now: Timestamp,
     waited: Option<&Waited>,
 ) -> Result<(&'a TrustedIssuer, Accepted), Refusal> {
     loop {
-        let mut refusal = Refusal { fault: None, unavailable: None, flights: Vec::new() };
-        let mut misses = Vec::new();
+        let mut refusal = Refusal::new();
+        let (mut misses, mut keyless) = (Vec::new(), Vec::new());
         for issuer in candidates.clone() {
-            match issuer.accept(token, claims, now) {
+            match issuer.accept(sent, now) {
                 Ok(accepted) => return Ok((issuer, accepted)),
-                Err(Failure::Fault(fault)) => refusal.fault(fault),
-                Err(Failure::Unavailable(pause)) => refusal.unavailable(pause),
-                Err(Failure::Cold(flight)) => refusal.wait(issuer, flight, waited),
                 Err(Failure::Miss { remote, tried, fault }) => misses.push((issuer, remote, tried, fault)),
+                Err(Failure::NoKeys(desk)) => keyless.push((issuer, desk)),
+                Err(failure) => refusal.note(issuer, failure, waited),
+            }
+        }
+        // Nobody is asked about a token that somebody's keys have verified.
+        for (issuer, desk) in keyless {
+            match issuer.look_up(desk, sent.raw, now, waited) {
+                Ok(accepted) => return Ok((issuer, accepted)),
+                Err(failure) => refusal.note(issuer, failure, waited),
             }
         }
         let mut newer = false;
-        let kid = token.header.kid.as_deref();
+        let kid = sent.compact.header.kid.as_deref();
         for (issuer, remote, tried, fault) in misses {
             let Some(waited) = waited else {
                 // Only of key ids that no key has is it remembered.
@@ -253,13 +313,30 @@ fn accept<'a>(
 }
 
 /// What to answer when nobody accepts a token.
-struct Refusal {
+pub(super) struct Refusal {
     fault: Option<TokenError>,
     unavailable: Option<Duration>,
     flights: Vec<(Arc<IssuerIdentity>, Flight)>,
+    lookups: Vec<(Arc<IssuerIdentity>, desk::Flight)>,
 }
 
 impl Refusal {
+    pub(super) fn new() -> Self {
+        Self { fault: None, unavailable: None, flights: Vec::new(), lookups: Vec::new() }
+    }
+
+    pub(super) fn note(&mut self, issuer: &TrustedIssuer, failure: Failure<'_>, waited: Option<&Waited>) {
+        match failure {
+            Failure::Fault(fault) | Failure::Miss { fault, .. } => self.fault(fault),
+            Failure::Unavailable(pause) => self.unavailable(pause),
+            Failure::Cold(flight) => self.wait(issuer, flight, waited),
+            Failure::Asked(flight) if waited.is_none() => {
+                self.lookups.push((issuer.identity.clone(), flight));
+            }
+            Failure::Asked(_) | Failure::NoKeys(_) => self.unavailable(BACKOFF_MIN),
+        }
+    }
+
     fn fault(&mut self, fault: TokenError) {
         self.fault = self.fault.max(Some(fault));
     }
@@ -277,9 +354,10 @@ impl Refusal {
         }
     }
 
-    fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
-        if !self.flights.is_empty() {
-            return Stop::Pending(Pending { flights: self.flights, denials: None, server: server.clone() });
+    pub(super) fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
+        let Self { flights, lookups, .. } = self;
+        if !flights.is_empty() || !lookups.is_empty() {
+            return Stop::Pending(Pending { flights, lookups, denials: None, server: server.clone() });
         }
         // As long as one of them might have accepted it, nobody can say that the token is bad.
         let fault = self.fault.unwrap_or(TokenError::Issuer);
@@ -296,20 +374,19 @@ fn only<'a>(mut issuers: impl Iterator<Item = &'a TrustedIssuer>) -> Option<&'a 
 
 impl TrustedIssuer {
     /// Every check of a token of this issuer, in the order of [`TokenError`].
-    fn accept(
-        &self,
-        token: &Compact<'_>,
-        (claims, payload): (&Claims<'_>, &str),
-        now: Timestamp,
-    ) -> Result<Accepted, Failure<'_>> {
-        let validity = self.rules.check(token, claims, now)?;
-        let standing = self.check_signature(token, now)?;
-        let proven = Proven::find(&self.identify(claims)?, claims.audience()?, payload);
-        Ok(Accepted { proven, validity, standing })
+    fn accept(&self, sent: &Sent<'_>, now: Timestamp) -> Result<Accepted, Failure<'_>> {
+        if let (KeySource::None, Some(desk)) = (&self.keys, &self.desk) {
+            self.rules.check_type(sent.compact, sent.claims)?;
+            return Err(Failure::NoKeys(desk));
+        }
+        let validity = self.rules.check(sent.compact, sent.claims, now)?;
+        let standing = self.check_signature(sent.compact, now)?;
+        let proven = Proven::find(&self.identify(sent.claims)?, sent.claims.audience()?, sent.payload);
+        Ok(Accepted { proven, validity, standing, found: None })
     }
 
     /// Who it is, whether we deal with them, and what we let them do.
-    fn identify<'a>(&self, claims: &'a Claims<'_>) -> Result<Identity<'a>, TokenError> {
+    pub(super) fn identify<'a>(&self, claims: &'a Claims<'_>) -> Result<Identity<'a>, TokenError> {
         let mut identity = self.profile.identify(claims)?;
         let client = identity.client_id;
         if self.clients.as_ref().is_some_and(|clients| !client.is_some_and(|id| clients.contains(id))) {
@@ -337,6 +414,8 @@ impl TrustedIssuer {
             #[cfg(feature = "x5c")]
             KeySource::Certified(keys) => return Ok(keys.verify(token, now)?),
             KeySource::Remote(remote) => remote,
+            // It has no desk either: nothing was configured.
+            KeySource::None => return Err(Failure::Fault(TokenError::UnknownKey)),
         };
         let tried = match remote.keys() {
             Available::Ready(set) => set,
@@ -359,25 +438,34 @@ impl From<TokenError> for Failure<'_> {
 }
 
 impl Pending {
-    /// Waits until every fetch has ended, each within its own limit.
+    /// Waits until every fetch and look-up has ended, each within its own limit.
     pub(crate) async fn ended(self) -> Waited {
         let _waiting = Waiting::begin(self.server);
-        let mut ends = Vec::with_capacity(self.flights.len());
+        let mut fetches = Vec::with_capacity(self.flights.len());
         for (issuer, flight) in self.flights {
             let began = flight.began();
-            ends.push((issuer, flight.ended().await, began));
+            fetches.push((issuer, flight.ended().await, began));
+        }
+        let mut answers = Vec::with_capacity(self.lookups.len());
+        for (issuer, flight) in self.lookups {
+            answers.push((issuer, flight.ended().await));
         }
         if let Some(flight) = self.denials {
             flight.ended().await;
         }
-        Waited(ends)
+        Waited { fetches, answers }
     }
 }
 
 impl Waited {
     fn of(&self, issuer: &TrustedIssuer) -> Option<(Ended, Began)> {
-        let end = self.0.iter().find(|(waited, ..)| Arc::ptr_eq(waited, &issuer.identity));
+        let end = self.fetches.iter().find(|(waited, ..)| Arc::ptr_eq(waited, &issuer.identity));
         end.map(|(_, ended, began)| (*ended, *began))
+    }
+
+    pub(super) fn answer(&self, issuer: &TrustedIssuer) -> Option<&Answer> {
+        let (_, answer) = self.answers.iter().find(|(waited, _)| Arc::ptr_eq(waited, &issuer.identity))?;
+        answer.as_ref()
     }
 }
 

@@ -187,7 +187,10 @@ fn what_a_token_tells() {
     );
     assert_eq!(token.scopes().to_string(), "a b");
     assert_eq!(token.audience().collect::<Vec<_>>(), ["x", API]);
-    assert_eq!((token.expires_at(), token.not_before()), (at(4_102_444_800.25), Some(at(1_000_000_000.0))));
+    assert_eq!(
+        (token.expires_at(), token.not_before()),
+        (Some(at(4_102_444_800.25)), Some(at(1_000_000_000.0)))
+    );
     assert!(token.issued_at().is_some());
     let claims: serde_json::Value = token.claims().unwrap();
     assert_eq!(claims["exp"], serde_json::json!(4_102_444_800.25));

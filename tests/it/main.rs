@@ -41,6 +41,7 @@ mod keys;
 mod layering;
 mod leaks;
 mod long;
+mod lookup;
 mod loopback;
 mod matrix;
 mod mcp;

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::tests::{check, token_on};
-use super::{Cache, Limits, Token, Trusted};
+use super::{Cache, Limits, MAX_CACHED_FOR, Token, Trusted};
 use crate::sync::{Thread, explore, never, thread};
 
 /// Texts that share a shard, whichever it is.
@@ -33,12 +33,12 @@ fn the_bounds_hold_between_threads() {
         let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
         let [one, two, three, four] = neighbours(&cache);
         let large = |raw: &str| token_on(raw, " ".repeat(Limits::DEFAULT.shared().bytes * 2 / 5));
-        cache.insert(large(&one), None, now);
-        cache.insert(large(&two), None, now);
+        cache.insert(large(&one), None, now + MAX_CACHED_FOR, now);
+        cache.insert(large(&two), None, now + MAX_CACHED_FOR, now);
         let stores = [three, four].map(|raw| {
             let (cache, verdict) = (cache.clone(), large(&raw));
             thread(move || {
-                cache.insert(verdict, None, now);
+                cache.insert(verdict, None, now + MAX_CACHED_FOR, now);
                 look(&cache, &raw);
             })
         });
@@ -62,14 +62,14 @@ fn the_newer_verdict_stays() {
         let now = Instant::now();
         let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
         let small = || token_on("token", String::new());
-        cache.insert(small(), None, now);
+        cache.insert(small(), None, now + MAX_CACHED_FOR, now);
         let old = find(&cache, "token", now).unwrap();
         let forget = || {
             let (cache, old) = (cache.clone(), old.clone());
             thread(move || cache.forget(&old))
         };
         let forget = [forget(), forget()];
-        cache.insert(small(), None, now);
+        cache.insert(small(), None, now + MAX_CACHED_FOR, now);
         let newer = find(&cache, "token", now);
         never(newer.is_none_or(|newer| newer.is_same(&old)), "a verdict was lost when it was stored");
         forget.into_iter().for_each(Thread::join);

@@ -88,7 +88,7 @@ pub(crate) mod watch {
         version: u64,
     }
 
-    impl<T: Copy> Sender<T> {
+    impl<T: Clone> Sender<T> {
         pub(crate) fn new(value: T) -> Self {
             let channel = Channel { value, version: 0, closed: false, waiting: Vec::new() };
             Self(Arc::new(Mutex::new(channel)))
@@ -119,7 +119,7 @@ pub(crate) mod watch {
         }
     }
 
-    impl<T: Copy> Receiver<T> {
+    impl<T: Clone> Receiver<T> {
         pub(crate) async fn changed(&mut self) -> Result<(), Closed> {
             std::future::poll_fn(|context| {
                 let mut channel = self.channel.lock().unwrap();
@@ -137,7 +137,7 @@ pub(crate) mod watch {
         }
 
         pub(crate) fn borrow(&self) -> Seen<T> {
-            Seen(self.channel.lock().unwrap().value)
+            Seen(self.channel.lock().unwrap().value.clone())
         }
     }
 

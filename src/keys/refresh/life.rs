@@ -45,7 +45,7 @@ impl Refresh {
         match self.life.state {
             KeyState::Fresh => Some(loaded.fresh_until),
             KeyState::Stale => Some(loaded.stale_until),
-            KeyState::Fixed | KeyState::Cold | KeyState::Expired => None,
+            KeyState::Fixed | KeyState::Cold | KeyState::LookedUp | KeyState::Expired => None,
         }
     }
 

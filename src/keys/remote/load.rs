@@ -11,7 +11,7 @@ use crate::fetch::guard::KeyUrl;
 use crate::fetch::{FetchError, FetchErrorKind, bounded};
 use crate::jose::KeySet;
 use crate::keys::caching::{freshness, retry_after};
-use crate::keys::discovery::discover;
+use crate::keys::discovery::{self, discover};
 use crate::keys::refresh::Freshness;
 
 /// Which version of which document a set was read from.
@@ -88,7 +88,10 @@ impl Shared {
         {
             return Ok((url.clone(), *at));
         }
-        Ok((discover(&*self.remote.fetch, issuer, self.remote.allow_http).await?, now))
+        Ok((
+            discover(&*self.remote.fetch, issuer, self.remote.allow_http, discovery::Place::Keys).await?,
+            now,
+        ))
     }
 
     /// Says which published keys are not used and why, when that has changed.

@@ -1,7 +1,8 @@
 //! Aidbox.
 //!
-//! The profile is [`Profile::aidbox`], for the client credentials grant with `token_format: jwt`; by default tokens are opaque, and
-//! not supported.
+//! The profile is [`Profile::aidbox`], for the client credentials grant with `token_format: jwt`. By default tokens are opaque, and
+//! are looked up at `/auth/introspect` ([`Issuer::introspection`](crate::Issuer::introspection)); the answer has no `aud`, so that
+//! the profile needs [`optional_audience`](crate::Profile::optional_audience).
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {

@@ -53,7 +53,9 @@
 //!   `/resources`, the same for every API: it tells yours from none.
 //! - `sub` is absent in the client credentials grant, so [`Profile::rfc9068`] refuses such tokens. With
 //!   `EmitScopesAsSpaceDelimitedStringInJwt` the scopes are a string; the profile takes both.
-//! - A client whose access tokens are reference tokens sends opaque ones: they are not supported.
+//! - A client whose access tokens are reference tokens sends opaque ones: look them up, with the name and the secret of the
+//!   `ApiResource` ([`Introspection::discovered`](crate::Introspection::discovered) and `basic`). With `keys(Keys::discovery())`
+//!   both kinds are accepted.
 //! - An older IdentityServer4 may have been set to write `JWT`: `.types(["at+jwt", "JWT"])`. Its ID tokens have that type too.
 //! - A new key is published 14 days before it signs.
 //!

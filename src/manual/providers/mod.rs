@@ -25,7 +25,7 @@
 //! | [`Profile::clickview`] | [ClickView](clickview) smart embeds: an IdentityServer, by inference |
 //! | [`Profile::tarkov_database`] | [Tarkov Database](tarkov_database): `typ` is `access`, no `iss`, the client in `sub` |
 //! | [`Profile::aidbox`] | [Aidbox](aidbox): the client in `sub` |
-//! | none | [wicked.haufe.io](wicked): its tokens are opaque |
+//! | none | [wicked.haufe.io](wicked): its tokens are opaque, and looked up |
 //!
 //! Where one API takes tokens of several of them, see [several issuers](several).
 //!
@@ -126,8 +126,10 @@
 //! # Not supported yet
 //!
 //! - **Encrypted tokens** (JWE).
-//! - **Opaque tokens** (a UUID, a short random string): they must be looked up at the issuer (RFC 7662). They are refused as
-//!   "not well formed".
+//!
+//! **Opaque tokens** (a UUID, a short random string), and encrypted ones, must be looked up at the issuer:
+//! [`Issuer::introspection`](crate::Issuer::introspection) (RFC 7662), [`Issuer::lookup`](crate::Issuer::lookup). Without that they
+//! are refused as "not well formed".
 //!
 //! [`Issuer::new`]: crate::Issuer::new
 //! [`Issuer::also`]: crate::Issuer::also

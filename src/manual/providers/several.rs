@@ -96,7 +96,7 @@
 //!   keeps them apart is their keys; `typ` and `alg` do before that.
 //! - A token of a good issuer on a route of another is 403: it is valid, and not enough. A layer that is narrowed in code,
 //!   [`BearerAuthLayer::issuers`], does not even try the keys of others, and answers 401.
-//! - [wicked](super::wicked)'s tokens, and others that are opaque, are 401 "not well formed" for all of them.
+//! - [wicked](super::wicked)'s tokens, and others that are opaque, are 401 "not well formed" for all of them: here none is looked up.
 //!
 //! [`Profile::clickview`]: crate::Profile::clickview
 //! [`Profile::tarkov_database`]: crate::Profile::tarkov_database

@@ -134,12 +134,12 @@ impl Cache {
         Some(token)
     }
 
-    /// Remembers that a token was good, for [`MAX_CACHED_FOR`].
+    /// Remembers that a token was good, until then.
     ///
     /// `asked` is who was asked, if the token does not say whom to ask: then the answer is one to this question only.
-    pub(super) fn insert(&self, token: Token, asked: Option<Trusted>, now: Instant) {
-        let until = now.checked_add(MAX_CACHED_FOR).map_or(Moment(0), |until| self.moment(until));
-        let (verdict, now) = (Verdict::new(token, asked, until), self.moment(now));
+    pub(super) fn insert(&self, token: Token, asked: Option<Trusted>, until: Instant, now: Instant) {
+        let (until, now) = (self.moment(until), self.moment(now));
+        let verdict = Verdict::new(token, asked, until);
         let hash = self.hash(verdict.token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -305,7 +305,7 @@ mod tests {
         };
         let identity =
             Identity { client_id: None, subject: None, token_id: None, scopes: Granted::default() };
-        let expires_at = Timestamp::from_seconds(0).unwrap();
+        let expires_at = Timestamp::from_seconds(0);
         let validity = Validity { expires_at, not_before: None, issued_at: None };
         let (server, issuer) = (Arc::new(server), Arc::new(issuer));
         let proven = Proven::find(&identity, std::iter::empty(), &claims);

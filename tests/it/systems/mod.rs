@@ -16,11 +16,11 @@ use tower_bearer::{Issuer, ResourceServer, Token, TokenError};
 
 use crate::support::server;
 
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 const JSON: &str = "Content-Type: application/json";
 
 /// An answer as it came over the wire.
-struct Reply {
+pub(crate) struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
@@ -39,7 +39,7 @@ impl Reply {
 
     /// Success, and what must not be stored (RFC 6749 §5.1).
     #[track_caller]
-    fn granted(&self) -> Value {
+    pub(crate) fn granted(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
         assert_eq!(self.header("cache-control"), Some("no-store"));
         self.json()
@@ -54,7 +54,7 @@ impl Reply {
 }
 
 /// POST with these header lines and this body.
-async fn post(base: &str, path: &str, headers: &[&str], body: &str) -> Reply {
+pub(crate) async fn post(base: &str, path: &str, headers: &[&str], body: &str) -> Reply {
     request("POST", base, path, headers, body).await
 }
 
@@ -62,7 +62,7 @@ async fn fetch(base: &str, path: &str) -> Reply {
     request("GET", base, path, &[], "").await
 }
 
-async fn request(method: &str, base: &str, path: &str, headers: &[&str], body: &str) -> Reply {
+pub(crate) async fn request(method: &str, base: &str, path: &str, headers: &[&str], body: &str) -> Reply {
     let host = base.strip_prefix("http://").unwrap();
     let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let text = format!(
@@ -86,12 +86,12 @@ async fn request(method: &str, base: &str, path: &str, headers: &[&str], body: &
     }
 }
 
-fn basic(id: &str, secret: &str) -> String {
+pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Authorization: Basic {}", STANDARD.encode(format!("{id}:{secret}")))
 }
 
 #[track_caller]
-fn access_token(answer: &Value) -> &str {
+pub(crate) fn access_token(answer: &Value) -> &str {
     answer["access_token"].as_str().unwrap()
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::super::super::authorization_server::form_decode;
 use super::super::super::key::SigningKey;
 use super::super::request::{Basic, Parameters, Reads, basic_credentials};
 use super::super::serve::{Answer, Call, document, empty, json, lock};
@@ -92,8 +93,10 @@ impl ClickView {
     /// RFC 7662, for an API resource: it learns of its own scopes only, and of no token that has none of them.
     fn introspect(&self, call: &Call) -> Answer {
         let caller = basic_credentials(&call.headers);
+        // The same parser reads both kinds of secrets (BasicAuthenticationSecretParser).
         let resource = caller.and_then(|(name, secret)| {
-            self.resources.get(&name).filter(|resource| resource.secret == secret)
+            let secret = form_decode(&secret);
+            self.resources.get(&form_decode(&name)).filter(|resource| resource.secret == secret)
         });
         let Some(resource) = resource else { return empty(StatusCode::UNAUTHORIZED) };
         self.issued.introspect(call, self.time.seconds(), |members| {

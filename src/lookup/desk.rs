@@ -1,0 +1,315 @@
+//! [`Desk`]: in front of one issuer's [`TokenLookup`]. It asks once for all who wait, no more than so many at a time, and not
+//! at all while there is no answer to be had.
+//!
+//! A look-up runs in a task of its own, so that a client that goes away does not end it for those who wait with it. What is
+//! said of a token is not kept here, but for refusals: what was accepted is remembered by the server, as other tokens are.
+
+mod ledger;
+mod remembered;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use self::ledger::{
+    BREAKER_FAILURES, BREAKER_PAUSE, KEPT_LOOKUPS, KNOWN_FOR, MAX_KNOWN, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS,
+    MAX_REFUSED, REFUSED_FOR,
+};
+use self::ledger::{Digest, Ledger, Outcome, TRY_AGAIN};
+use super::{Found, FoundClaims, LookupError, OpaqueToken, TokenLookup};
+use crate::event::{Event, LookupErrorKind, Observers, Warnings};
+use crate::jose::{Standing, TokenError, sha256};
+use crate::sync::{Handle, Mutex, MutexGuard, watch};
+use crate::time::Clock;
+
+/// How long a look-up may take, and how long a request waits for one: in the queue, and for the answer.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a token that was looked up is accepted without asking again, and never past its end.
+pub const ACTIVE_FOR: Duration = Duration::from_secs(60);
+
+/// The same for a token without an end.
+pub const ENDLESS_ACTIVE_FOR: Duration = Duration::from_secs(10);
+
+/// Who asks for one issuer.
+pub(crate) struct Desk(Arc<Shared>);
+
+/// Whom to ask, and what they need.
+pub(crate) struct Settings {
+    pub(crate) lookup: Arc<dyn TokenLookup>,
+    /// The issuer's name in events.
+    pub(crate) label: Box<str>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observers: Observers,
+}
+
+struct Shared {
+    settings: Settings,
+    ledger: Mutex<Ledger<Line>>,
+    /// Of verdicts that rest on an answer: nobody blocks or withdraws it, they end by themselves.
+    standing: Arc<Standing>,
+    warnings: Warnings,
+}
+
+/// A look-up, as those see it who wait for it and the task that does it.
+struct Line {
+    answer: watch::Sender<Option<Answer>>,
+    turn: watch::Sender<bool>,
+}
+
+/// What is to be done about a token.
+pub(crate) enum Asked {
+    Refused(TokenError),
+    Unavailable(Duration),
+    Wait(Flight),
+}
+
+/// A look-up under way that a request may wait for.
+pub(crate) struct Flight {
+    answer: watch::Receiver<Option<Answer>>,
+    deadline: tokio::time::Instant,
+}
+
+/// What came of a look-up, for one token and no other.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    token: Digest,
+    /// When it was asked: what was revoked later, it does not know.
+    pub(crate) asked_at: Instant,
+    pub(crate) said: Said,
+}
+
+#[derive(Clone)]
+pub(crate) enum Said {
+    Active(Arc<FoundClaims>),
+    Inactive,
+    Unavailable(Duration),
+}
+
+impl Desk {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let warnings = Warnings::new(settings.clock.instant());
+        let (ledger, standing) = (Mutex::new(Ledger::new()), Arc::default());
+        Self(Arc::new(Shared { settings, ledger, standing, warnings }))
+    }
+
+    pub(crate) fn ask(&self, token: &str) -> Asked {
+        let digest = sha256(token.as_bytes());
+        let mut ledger = lock(&self.0.ledger);
+        let (number, runs, line) = match ledger.ask(digest, self.0.now(), Line::new) {
+            ledger::Asked::Refused(fault) => return Asked::Refused(fault),
+            ledger::Asked::Unavailable(pause) => return Asked::Unavailable(pause),
+            ledger::Asked::Joined(line) => return Asked::Wait(line.flight()),
+            ledger::Asked::New { number, runs, with } => (number, runs, with),
+        };
+        let (flight, turn) = (line.flight(), (!runs).then(|| line.turn.subscribe()));
+        drop(ledger);
+        self.0.start(digest, number, OpaqueToken::new(token), turn);
+        Asked::Wait(flight)
+    }
+
+    /// What was said of this token was good.
+    pub(crate) fn accept(&self, token: &str) {
+        let (digest, now) = (sha256(token.as_bytes()), self.0.now());
+        lock(&self.0.ledger).accept(digest, now);
+    }
+
+    /// What was said of this token was not good: it need not be asked about again so soon.
+    pub(crate) fn refuse(&self, token: &str, fault: TokenError) {
+        let (digest, now) = (sha256(token.as_bytes()), self.0.now());
+        lock(&self.0.ledger).refuse(digest, fault, now);
+    }
+
+    pub(crate) fn standing(&self) -> &Arc<Standing> {
+        &self.0.standing
+    }
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { answer: watch::Sender::new(None), turn: watch::Sender::new(false) }
+    }
+
+    fn flight(&self) -> Flight {
+        Flight { answer: self.answer.subscribe(), deadline: deadline() }
+    }
+}
+
+impl Flight {
+    /// Waits for the look-up to end. `None` if it did not, or not in time.
+    ///
+    /// Cancel safety: dropping the future leaves the look-up to the others.
+    pub(crate) async fn ended(mut self) -> Option<Answer> {
+        if Handle::try_current().is_err() {
+            // Nothing was started, and a timer would panic.
+            return None;
+        }
+        loop {
+            if let Some(answer) = &*self.answer.borrow() {
+                return Some(answer.clone());
+            }
+            match tokio::time::timeout_at(self.deadline, self.answer.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn is_about(&self, token: &str) -> bool {
+        self.token == sha256(token.as_bytes())
+    }
+}
+
+impl Shared {
+    fn start(
+        self: &Arc<Self>,
+        token: Digest,
+        number: u64,
+        raw: OpaqueToken,
+        turn: Option<watch::Receiver<bool>>,
+    ) {
+        let since = self.now();
+        let mut call = Call { shared: self.clone(), token, number, since, asks: true, ended: false };
+        // Without a runtime it is over already.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            if let Some(turn) = turn {
+                call.asks = false;
+                if !has_come(turn).await {
+                    return;
+                }
+                call.asks = true;
+            }
+            call.since = call.shared.now();
+            let lookup = call.shared.settings.lookup.clone();
+            let found = match tokio::time::timeout(LOOKUP_TIMEOUT, lookup.look_up(raw)).await {
+                Ok(found) => found,
+                Err(_) => Err(LookupError::new(LookupErrorKind::Timeout)),
+            };
+            call.ended = true;
+            call.shared.finish(&call, &found);
+        });
+    }
+
+    /// A look-up has ended: those who wait go on, and so does the next in the queue.
+    fn finish(&self, call: &Call, found: &Result<Found, LookupError>) {
+        let now = self.now();
+        let outcome = match found {
+            Ok(_) => Outcome::Answered,
+            Err(error) => outcome(error.kind()),
+        };
+        let counts = {
+            let mut ledger = lock(&self.ledger);
+            if matches!(found, Ok(Found::Inactive)) {
+                ledger.refuse(call.token, TokenError::Inactive, now);
+            }
+            // It was given up if not, and another may be under way.
+            let line = ledger.end(&call.token, call.number, outcome, now);
+            if let Some(line) = &line {
+                let said = match found {
+                    Ok(Found::Active(claims)) => Said::Active(Arc::new(claims.clone())),
+                    Ok(Found::Inactive) => Said::Inactive,
+                    Err(_) => Said::Unavailable(ledger.pause(now).unwrap_or(TRY_AGAIN)),
+                };
+                line.answer.send_replace(Some(Answer { token: call.token, asked_at: call.since, said }));
+            }
+            while let Some(next) = ledger.next() {
+                next.turn.send_replace(true);
+            }
+            line.is_some()
+        };
+        // Last: whatever a subscriber or an observer does, nobody waits for it.
+        if counts && call.asks {
+            self.tell(found, now.saturating_duration_since(call.since), now);
+        }
+    }
+
+    fn tell(&self, found: &Result<Found, LookupError>, took: Duration, now: Instant) {
+        let issuer = &*self.settings.label;
+        let event = match found {
+            Ok(found) => Event::LookedUp { issuer, active: matches!(found, Found::Active(_)), took },
+            Err(error) => Event::LookupFailed { issuer, kind: error.kind(), took },
+        };
+        if let Err(error) = found {
+            macro_rules! tell {
+                ($level:expr $(, $field:ident = $value:expr)?) => {
+                    tracing::event!(
+                        target: "tower_bearer::lookup", $level,
+                        issuer, error = error as &dyn std::error::Error, ?took,
+                        $($field = $value,)?
+                        "could not look a token up"
+                    )
+                };
+            }
+            match self.warnings.pass(now) {
+                Some(held_back) => tell!(tracing::Level::WARN, held_back = held_back),
+                None => tell!(tracing::Level::DEBUG),
+            }
+        }
+        self.settings.observers.tell(&event);
+    }
+
+    fn now(&self) -> Instant {
+        self.settings.clock.instant()
+    }
+}
+
+/// Whether a failure says something about the endpoint, or only about one token, or about us.
+fn outcome(kind: LookupErrorKind) -> Outcome {
+    match kind {
+        LookupErrorKind::Rejected | LookupErrorKind::Runtime => Outcome::Neither,
+        _ => Outcome::Failed,
+    }
+}
+
+/// Waits for a place. Those who wait for the answer have stopped waiting when it takes too long.
+async fn has_come(mut turn: watch::Receiver<bool>) -> bool {
+    let deadline = deadline();
+    loop {
+        if *turn.borrow() {
+            return true;
+        }
+        match tokio::time::timeout_at(deadline, turn.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
+}
+
+fn deadline() -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
+    now.checked_add(LOOKUP_TIMEOUT).unwrap_or(now)
+}
+
+/// A look-up under way. Dropped without an end (it panicked, or its turn did not come, or its runtime was shut down, or
+/// there is none), it is one without an answer, so that nobody waits for it and its place is free.
+struct Call {
+    shared: Arc<Shared>,
+    token: Digest,
+    number: u64,
+    since: Instant,
+    /// It is not waiting for its turn.
+    asks: bool,
+    ended: bool,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.shared.finish(self, &Err(LookupError::new(LookupErrorKind::Runtime)));
+        }
+    }
+}
+
+/// None of our critical sections can panic half-way, so a poisoned lock still guards a sound value.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("issuer", &self.0.settings.label).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,276 @@
+//! [`Ledger`]: who is being asked about, whose turn it is, what was refused, and whether the endpoint answers at all.
+//!
+//! A pure state machine: it is told the time and starts nothing.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::remembered::Remembered;
+use crate::jose::TokenError;
+
+/// So many tokens of one issuer are looked up at the same moment.
+pub const MAX_LOOKUPS: usize = 64;
+
+/// So many of these places are kept for tokens that were accepted before: made-up ones cannot use them up.
+pub const KEPT_LOOKUPS: usize = 16;
+
+/// So many tokens wait for a place at most, and as many more that were accepted before; for others the answer is 503.
+pub const MAX_QUEUED_LOOKUPS: usize = 256;
+
+/// How long a token that was refused is refused again without asking.
+pub const REFUSED_FOR: Duration = Duration::from_secs(10);
+
+/// So many refused tokens are remembered for each issuer, by their digests.
+pub const MAX_REFUSED: usize = 10_000;
+
+/// How long it is remembered that a token was accepted, for the sake of its place in the queue.
+pub const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// So many tokens that were accepted are remembered for each issuer, by their digests.
+pub const MAX_KNOWN: usize = 10_000;
+
+/// After so many failures in a row nothing is asked for [`BREAKER_PAUSE`].
+pub const BREAKER_FAILURES: u32 = 5;
+
+/// How long nothing is asked when the endpoint does not answer. Then one token is looked up, and the rest by how that goes.
+pub const BREAKER_PAUSE: Duration = Duration::from_secs(5);
+
+/// What is answered 503 may come again after this time.
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// A look-up that has not ended by then never will: its runtime is not driven any more. Longer than the queue and the call
+/// together.
+const LOST_AFTER: Duration = Duration::from_secs(10);
+
+/// How often it is looked for those.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What stands for a token: its SHA-256.
+pub(super) type Digest = [u8; 32];
+
+/// `T` is what a look-up brings along; it is dropped when the look-up is given up.
+pub(super) struct Ledger<T> {
+    lookups: HashMap<Digest, Entry<T>>,
+    /// Those that wait for a place, each once, and those of them that are known apart.
+    strangers: VecDeque<Digest>,
+    known: VecDeque<Digest>,
+    running: usize,
+    running_strangers: usize,
+    refused: Remembered<TokenError>,
+    accepted: Remembered<()>,
+    breaker: Breaker,
+    next_number: u64,
+    swept_at: Option<Instant>,
+}
+
+struct Entry<T> {
+    /// Tells it from an earlier look-up of the same token that was given up.
+    number: u64,
+    is_known: bool,
+    runs: bool,
+    since: Instant,
+    with: T,
+}
+
+enum Breaker {
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
+    /// This look-up will show it.
+    Probing {
+        number: u64,
+    },
+}
+
+/// What to do about a token.
+pub(super) enum Asked<'a, T> {
+    Refused(TokenError),
+    Unavailable(Duration),
+    /// Somebody has asked already.
+    Joined(&'a T),
+    /// To be started by whoever asked, at once or when its turn has come.
+    New {
+        number: u64,
+        runs: bool,
+        with: &'a T,
+    },
+}
+
+/// How a look-up has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Answered,
+    /// The endpoint does not work.
+    Failed,
+    /// There is no answer, and it is not the endpoint's fault.
+    Neither,
+}
+
+impl<T> Ledger<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            lookups: HashMap::new(),
+            strangers: VecDeque::new(),
+            known: VecDeque::new(),
+            running: 0,
+            running_strangers: 0,
+            refused: Remembered::new(MAX_REFUSED),
+            accepted: Remembered::new(MAX_KNOWN),
+            breaker: Breaker::Closed { failures: 0 },
+            next_number: 0,
+            swept_at: None,
+        }
+    }
+
+    pub(super) fn ask(&mut self, token: Digest, now: Instant, make: impl FnOnce() -> T) -> Asked<'_, T> {
+        self.sweep(now);
+        if let Some(fault) = self.refused.find(&token, now) {
+            return Asked::Refused(fault);
+        }
+        if self.lookups.contains_key(&token) {
+            return self.joined(&token);
+        }
+        if let Some(pause) = self.pause(now) {
+            return Asked::Unavailable(pause);
+        }
+        let is_known = self.accepted.find(&token, now).is_some();
+        let runs = self.has_place(is_known);
+        let queue = if is_known { &mut self.known } else { &mut self.strangers };
+        if !runs && queue.len() >= MAX_QUEUED_LOOKUPS {
+            return Asked::Unavailable(TRY_AGAIN);
+        }
+        if !runs {
+            queue.push_back(token);
+        }
+        let number = self.next_number;
+        self.next_number = self.next_number.wrapping_add(1);
+        if matches!(self.breaker, Breaker::Open { .. }) {
+            self.breaker = Breaker::Probing { number };
+        }
+        let entry = Entry { number, is_known, runs: false, since: now, with: make() };
+        self.lookups.insert(token, entry);
+        if runs {
+            self.run(&token);
+        }
+        match self.lookups.get(&token) {
+            Some(Entry { with, .. }) => Asked::New { number, runs, with },
+            None => Asked::Unavailable(TRY_AGAIN),
+        }
+    }
+
+    /// What a look-up brought along, if it still counts.
+    pub(super) fn end(&mut self, token: &Digest, number: u64, outcome: Outcome, now: Instant) -> Option<T> {
+        if self.lookups.get(token).is_none_or(|entry| entry.number != number) {
+            return None;
+        }
+        let probes = matches!(self.breaker, Breaker::Probing { number: probe } if probe == number);
+        let ended = self.remove(token, now)?;
+        match (outcome, &mut self.breaker) {
+            (Outcome::Answered, breaker) => *breaker = Breaker::Closed { failures: 0 },
+            (Outcome::Failed, Breaker::Closed { failures }) => {
+                *failures = failures.saturating_add(1);
+                if *failures >= BREAKER_FAILURES {
+                    self.open(now);
+                }
+            }
+            (Outcome::Failed, _) if probes => self.open(now),
+            // It began before the breaker opened, or says nothing.
+            (Outcome::Failed | Outcome::Neither, _) => {}
+        }
+        Some(ended)
+    }
+
+    /// The next one whose turn has come, which runs from now on.
+    pub(super) fn next(&mut self) -> Option<&T> {
+        let token = if self.has_place(true) && !self.known.is_empty() {
+            self.known.pop_front()
+        } else if self.has_place(false) {
+            self.strangers.pop_front()
+        } else {
+            None
+        }?;
+        self.run(&token);
+        self.lookups.get(&token).map(|entry| &entry.with)
+    }
+
+    /// A token that the endpoint knows was refused all the same, or one that it does not know.
+    pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant) {
+        self.accepted.forget(&token);
+        self.refused.remember(token, fault, now, REFUSED_FOR);
+    }
+
+    pub(super) fn accept(&mut self, token: Digest, now: Instant) {
+        self.accepted.remember(token, (), now, KNOWN_FOR);
+    }
+
+    /// For how long nothing is asked.
+    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
+        match self.breaker {
+            Breaker::Open { until } if now < until => Some(until.saturating_duration_since(now)),
+            Breaker::Probing { .. } => Some(TRY_AGAIN),
+            Breaker::Open { .. } | Breaker::Closed { .. } => None,
+        }
+    }
+
+    fn joined(&self, token: &Digest) -> Asked<'_, T> {
+        let entry = self.lookups.get(token);
+        entry.map_or(Asked::Unavailable(TRY_AGAIN), |entry| Asked::Joined(&entry.with))
+    }
+
+    /// Whoever waits for a place waits in vain now.
+    fn open(&mut self, now: Instant) {
+        self.breaker = Breaker::Open { until: now.checked_add(BREAKER_PAUSE).unwrap_or(now) };
+        for token in self.known.drain(..).chain(self.strangers.drain(..)) {
+            self.lookups.remove(&token);
+        }
+    }
+
+    fn has_place(&self, is_known: bool) -> bool {
+        self.running < MAX_LOOKUPS
+            && (is_known || self.running_strangers < MAX_LOOKUPS.saturating_sub(KEPT_LOOKUPS))
+    }
+
+    fn run(&mut self, token: &Digest) {
+        if let Some(entry) = self.lookups.get_mut(token) {
+            entry.runs = true;
+            self.running = self.running.saturating_add(1);
+            self.running_strangers = self.running_strangers.saturating_add(usize::from(!entry.is_known));
+        }
+    }
+
+    fn remove(&mut self, token: &Digest, now: Instant) -> Option<T> {
+        let Entry { number, is_known, runs, with, .. } = self.lookups.remove(token)?;
+        if runs {
+            self.running = self.running.saturating_sub(1);
+            self.running_strangers = self.running_strangers.saturating_sub(usize::from(!is_known));
+        } else {
+            let queue = if is_known { &mut self.known } else { &mut self.strangers };
+            queue.retain(|other| other != token);
+        }
+        // Another may show it.
+        if matches!(self.breaker, Breaker::Probing { number: probe } if probe == number) {
+            self.breaker = Breaker::Open { until: now };
+        }
+        Some(with)
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let swept_at = *self.swept_at.get_or_insert(now);
+        if now.saturating_duration_since(swept_at) < SWEEP_INTERVAL {
+            return;
+        }
+        self.swept_at = Some(now);
+        let is_lost = |entry: &Entry<T>| now.saturating_duration_since(entry.since) >= LOST_AFTER;
+        let lost: Vec<_> =
+            self.lookups.iter().filter(|(_, entry)| is_lost(entry)).map(|(token, _)| *token).collect();
+        for token in lost {
+            self.remove(&token, now);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! [`Introspection`]: RFC 7662, how most authorization servers are asked about a token.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use http::{HeaderValue, StatusCode};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+use url::form_urlencoded;
+
+use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup};
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::event::LookupErrorKind;
+use crate::fetch::guard::KeyUrl;
+use crate::fetch::{Fetch, FetchErrorKind, FetchResponse, bounded};
+use crate::keys::discovery::{self, discover};
+use crate::keys::forbidden;
+use crate::keys::remote::REDISCOVER_AFTER;
+use crate::secret::Secret;
+use crate::sync::Mutex;
+use crate::time::Clock;
+
+/// Token introspection (RFC 7662): the authorization server is asked about each token, over a POST.
+///
+/// ```
+/// use tower_bearer::{Introspection, Issuer, ResourceServer};
+///
+/// # fn secret() -> String { "a secret of ours".to_owned() }
+/// let introspection = Introspection::at("https://id.example.com/introspect").basic("orders-api", secret());
+/// let api = ResourceServer::builder("https://api.example.com")
+///     .issuer(Issuer::new("https://id.example.com").introspection(introspection))
+/// #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))
+///     .build()?;
+/// # let _ = api;
+/// # Ok::<(), tower_bearer::ConfigError>(())
+/// ```
+///
+/// One of [`basic`](Self::basic), [`post`](Self::post) and [`bearer`](Self::bearer) must say who we are (RFC 7662 §2.1).
+///
+/// The answer counts if its status is 200, it is a JSON object, and `active` is `true` or `false` and nothing else. What
+/// else it says is checked as a token's claims are. A `token_type` that is there must be `Bearer`. All other answers are an
+/// outage of ours: 503, never 401. That also holds for 401 and 403, which are about us and not about the client.
+#[must_use]
+pub struct Introspection {
+    /// `None` where the issuer says it.
+    url: Option<String>,
+    client: Option<Client>,
+}
+
+/// Who we are, to the endpoint.
+enum Client {
+    Basic(String, Secret<String>),
+    Post(String, Secret<String>),
+    Bearer(Secret<String>),
+}
+
+/// An [`Introspection`] that was checked.
+#[derive(Clone)]
+struct Endpoint(Arc<Inner>);
+
+struct Inner {
+    place: Place,
+    authorization: Option<HeaderValue>,
+    /// Members of the form besides the token.
+    credentials: Vec<(&'static str, Secret<String>)>,
+    fetch: Arc<dyn Fetch>,
+}
+
+enum Place {
+    At(KeyUrl),
+    Discovered { issuer: Box<str>, allow_http: bool, clock: Arc<dyn Clock>, found: Mutex<Option<Discovery>> },
+}
+
+/// What the issuer has said, or is being asked, since when.
+#[derive(Clone)]
+struct Discovery {
+    url: Arc<OnceCell<KeyUrl>>,
+    since: Instant,
+}
+
+impl Introspection {
+    /// An endpoint at a URL, which may be on a private network.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self { url: Some(url.into()), client: None }
+    }
+
+    /// The endpoint that the issuer names in its metadata, as `introspection_endpoint` (RFC 8414 §2). The document is
+    /// looked for where [`Keys::discovery`](crate::Keys::discovery) looks for it.
+    ///
+    /// # Security
+    /// It may be on the issuer's own host, or on one that everybody can reach, and on no other: whoever can write the
+    /// document is sent tokens and our secret.
+    pub fn discovered() -> Self {
+        Self { url: None, client: None }
+    }
+
+    /// Authenticates us with the scheme Basic (RFC 6749 §2.3.1): what most servers expect.
+    pub fn basic(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.client = Some(Client::Basic(id.into(), Secret::new(secret.into())));
+        self
+    }
+
+    /// Authenticates us in the form, with `client_id` and `client_secret` (RFC 6749 §2.3.1): for servers that know no Basic.
+    pub fn post(mut self, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.client = Some(Client::Post(id.into(), Secret::new(secret.into())));
+        self
+    }
+
+    /// Authenticates us with a token of our own (RFC 7662 §2.1).
+    pub fn bearer(mut self, token: impl Into<String>) -> Self {
+        self.client = Some(Client::Bearer(Secret::new(token.into())));
+        self
+    }
+
+    /// Where asking starts.
+    pub(super) fn url<'a>(&'a self, iss: Option<&'a str>) -> Option<&'a str> {
+        self.url.as_deref().or(iss)
+    }
+
+    pub(super) fn resolve(self, context: Context<'_>) -> Result<Arc<dyn TokenLookup>, ConfigError> {
+        let wrong = |message: &'static str| ConfigError::new(ConfigErrorKind::Lookup, message);
+        let (authorization, credentials) = match self.client {
+            None => return Err(wrong("the endpoint must know who asks; write basic, post or bearer")),
+            Some(Client::Basic(id, secret)) if !id.is_empty() => (Some(basic(&id, &secret)), Vec::new()),
+            Some(Client::Post(id, secret)) if !id.is_empty() => {
+                (None, vec![("client_id", Secret::new(id)), ("client_secret", secret)])
+            }
+            Some(Client::Bearer(token)) if !token.expose().is_empty() => {
+                (Some(format!("Bearer {}", token.expose())), Vec::new())
+            }
+            Some(_) => return Err(wrong("our client id or token is empty; write what the issuer gave us")),
+        };
+        let Ok(authorization) = authorization.map(HeaderValue::try_from).transpose() else {
+            return Err(wrong("our token cannot be sent; write one without line breaks"));
+        };
+        let place = match (self.url, context.iss) {
+            (Some(url), _) => {
+                let url = KeyUrl::parse(&url, context.allow_http);
+                Place::At(url.map_err(|why| forbidden("the introspection endpoint", why))?)
+            }
+            (None, Some(issuer)) => {
+                // Only to say at once what would fail later.
+                KeyUrl::parse(issuer, context.allow_http).map_err(|why| forbidden("the issuer", why))?;
+                let (allow_http, clock) = (context.allow_http, context.clock);
+                Place::Discovered { issuer: issuer.into(), allow_http, clock, found: Mutex::new(None) }
+            }
+            (None, None) => {
+                return Err(wrong("an issuer without iss cannot be discovered; write Introspection::at"));
+            }
+        };
+        let fetch = context.fetch.ok_or_else(|| {
+            ConfigError::new(
+                ConfigErrorKind::Feature,
+                "nothing can be asked over https in this build; turn on the feature rustls or native-tls, or give the server a Fetch",
+            )
+        })?;
+        Ok(Arc::new(Endpoint(Arc::new(Inner { place, authorization, credentials, fetch }))))
+    }
+}
+
+impl TokenLookup for Endpoint {
+    fn look_up(&self, token: OpaqueToken) -> LookupFuture {
+        let Self(endpoint) = self.clone();
+        Box::pin(async move {
+            let found = endpoint.ask(&token).await;
+            if found.is_err() {
+                endpoint.place.forget();
+            }
+            found
+        })
+    }
+}
+
+impl Inner {
+    async fn ask(&self, token: &OpaqueToken) -> Result<Found, LookupError> {
+        let url = self.place.url(&*self.fetch).await?;
+        let request = url.request("application/json").post(self.form(token));
+        let request = match &self.authorization {
+            Some(value) => request.authorize(value.clone()),
+            None => request,
+        };
+        read(&bounded(&*self.fetch, request).await?)
+    }
+
+    /// RFC 7662 §2.1.
+    fn form(&self, token: &OpaqueToken) -> String {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", token.expose()).append_pair("token_type_hint", "access_token");
+        for (name, value) in &self.credentials {
+            form.append_pair(name, value.expose());
+        }
+        form.finish()
+    }
+}
+
+/// RFC 7662 §2.2.
+#[derive(Deserialize)]
+struct State {
+    active: bool,
+}
+
+fn read(response: &FetchResponse) -> Result<Found, LookupError> {
+    match response.status() {
+        StatusCode::OK => {}
+        // §2.3.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            return Err(LookupError::new(LookupErrorKind::Credentials));
+        }
+        StatusCode::TOO_MANY_REQUESTS => return Err(LookupError::new(LookupErrorKind::Busy)),
+        // What has moved or is gone is so for every token.
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
+            return Err(LookupError::new(LookupErrorKind::Status));
+        }
+        status if status.is_client_error() => return Err(LookupError::new(LookupErrorKind::Rejected)),
+        _ => return Err(LookupError::new(LookupErrorKind::Status)),
+    }
+    // An object, without a member that comes twice: neither could be said of the next line alone. Of what went wrong there
+    // nothing is said: it may quote the answer.
+    let claims = FoundClaims::parse(response.body())?;
+    let state: State =
+        serde_json::from_str(claims.json()).map_err(|_| LookupError::new(LookupErrorKind::Answer))?;
+    Ok(if state.active { Found::Active(claims) } else { Found::Inactive })
+}
+
+impl Place {
+    async fn url(&self, fetch: &dyn Fetch) -> Result<KeyUrl, LookupError> {
+        let (issuer, allow_http, clock, found) = match self {
+            Self::At(url) => return Ok(url.clone()),
+            Self::Discovered { issuer, allow_http, clock, found } => (issuer, *allow_http, clock, found),
+        };
+        let now = clock.instant();
+        let is_old = |known: &Discovery| now.saturating_duration_since(known.since) >= REDISCOVER_AFTER;
+        let discovery = {
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*found {
+                Some(known) if !is_old(known) => known.clone(),
+                _ => found.insert(Discovery { url: Arc::default(), since: now }).clone(),
+            }
+        };
+        // Once for all who ask meanwhile.
+        let ask = || discover(fetch, issuer, allow_http, discovery::Place::Introspection);
+        let url = discovery.url.get_or_try_init(ask).await.map_err(|error| {
+            let kind = match error.kind() {
+                FetchErrorKind::Document | FetchErrorKind::Status => LookupErrorKind::Discovery,
+                _ => return LookupError::from(error),
+            };
+            LookupError::new(kind).because(error)
+        })?;
+        Ok(url.clone())
+    }
+
+    /// After a failure: it may have moved.
+    fn forget(&self) {
+        if let Self::Discovered { found, .. } = self {
+            *found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+/// Both halves as in a form, so that a colon in the first does no harm (RFC 6749 §2.3.1).
+fn basic(id: &str, secret: &Secret<String>) -> String {
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let both = Secret::new(format!("{}:{}", encode(id), encode(secret.expose())));
+    format!("Basic {}", base64_simd::STANDARD.encode_to_string(both.expose().as_bytes()))
+}
+
+impl fmt::Debug for Introspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.url.is_some() { "Introspection(URL)" } else { "Introspection(discovered)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Result<bool, LookupErrorKind> {
+        let status = StatusCode::from_u16(status).unwrap();
+        let response = FetchResponse::new(status, HeaderMap::new(), body.to_owned());
+        read(&response).map(|found| matches!(found, Found::Active(_))).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn rfc7662_2_2_active_is_a_boolean() {
+        assert_eq!(answer(200, r#" {"active":true,"sub":"a"} "#), Ok(true));
+        assert_eq!(answer(200, r#"{"active":false}"#), Ok(false));
+        for odd in [
+            "",
+            "{}",
+            "true",
+            "null",
+            "[]",
+            r#"[true]"#,
+            r#"[{"active":true}]"#,
+            r#"{"active":"true"}"#,
+            r#"{"active":1}"#,
+            r#"{"active":null}"#,
+            r#"{"active":[true]}"#,
+            r#"{"active":true,"active":false}"#,
+            r#"{"active":true,"x":1,"x":1}"#,
+            r#"{"Active":true}"#,
+            r#"{"active":true}{}"#,
+            "<html>active</html>",
+            "eyJhY3RpdmUiOnRydWV9",
+        ] {
+            assert_eq!(answer(200, odd), Err(LookupErrorKind::Answer), "{odd}");
+        }
+    }
+
+    #[test]
+    fn rfc7662_2_3_another_status_says_nothing_of_the_token() {
+        for (status, kind) in [
+            (401, LookupErrorKind::Credentials),
+            (403, LookupErrorKind::Credentials),
+            (429, LookupErrorKind::Busy),
+            (400, LookupErrorKind::Rejected),
+            (404, LookupErrorKind::Status),
+            (201, LookupErrorKind::Status),
+            (204, LookupErrorKind::Status),
+            (302, LookupErrorKind::Status),
+            (304, LookupErrorKind::Status),
+            (500, LookupErrorKind::Status),
+            (503, LookupErrorKind::Status),
+        ] {
+            for body in [r#"{"active":true}"#, r#"{"active":false}"#] {
+                assert_eq!(answer(status, body), Err(kind), "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn rfc6749_2_3_1_both_halves_are_encoded() {
+        let value = basic("a:b é", &Secret::new("p&w %+".to_owned()));
+        assert_eq!(
+            value,
+            format!("Basic {}", base64_simd::STANDARD.encode_to_string(b"a%3Ab+%C3%A9:p%26w+%25%2B"))
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! The part of the straight line where a token is looked up.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::issuer::TrustedIssuer;
+use super::verify::{Accepted, Failure, Refusal, Stop, Trusted, Verified, Waited};
+use crate::jose::{Claims, Standing, TokenError, begins_like_a_jwt};
+use crate::keys::refresh::BACKOFF_MIN;
+use crate::lookup::desk::{ACTIVE_FOR, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};
+use crate::lookup::may_be_opaque;
+use crate::time::Timestamp;
+use crate::token::Proven;
+
+impl Inner {
+    /// What is no JWT, and does not begin like one: it goes to the one issuer that looks such tokens up, if there is one.
+    pub(super) fn verify_opaque(
+        &self,
+        raw: &[u8],
+        fault: TokenError,
+        trusted: &Trusted,
+        waited: Option<&Waited>,
+    ) -> Result<Verified, Stop> {
+        let is_opaque =
+            |text: &[u8]| std::str::from_utf8(text).is_ok_and(|t| may_be_opaque(t) && !begins_like_a_jwt(t));
+        let asked = self.who_knows(raw).filter(|_| is_opaque(raw));
+        let Some((issuer, desk)) = asked.filter(|(issuer, _)| trusted.includes(&issuer.identity.name)) else {
+            return Err(fault.into());
+        };
+        let now = self.identity.clock.now().into();
+        let accepted = issuer.look_up(desk, raw, now, waited).map_err(|failure| {
+            let mut refusal = Refusal::new();
+            refusal.note(issuer, failure, waited);
+            refusal.into_stop(&self.identity, Some(issuer))
+        })?;
+        // Whose it is does not depend on who was asked.
+        Ok(self.accepted(issuer, raw, String::new(), accepted, None))
+    }
+
+    /// The issuer with the longest prefix that fits. No other one is asked, also if this one is not trusted here.
+    fn who_knows(&self, raw: &[u8]) -> Option<(&TrustedIssuer, &Desk)> {
+        let prefix = |issuer: &TrustedIssuer| issuer.token_prefix.as_ref().map_or(0, |prefix| prefix.len());
+        self.issuers
+            .iter()
+            .filter(|issuer| {
+                issuer.token_prefix.as_ref().is_none_or(|prefix| raw.starts_with(prefix.as_bytes()))
+            })
+            .filter_map(|issuer| Some((issuer, issuer.desk.as_ref()?)))
+            .max_by_key(|(issuer, _)| prefix(issuer))
+    }
+}
+
+impl TrustedIssuer {
+    /// Asks about a token, and checks what was said of it when that is there.
+    pub(super) fn look_up(
+        &self,
+        desk: &Desk,
+        raw: &[u8],
+        now: Timestamp,
+        waited: Option<&Waited>,
+    ) -> Result<Accepted, Failure<'static>> {
+        let raw = std::str::from_utf8(raw).map_err(|_| TokenError::Structure)?;
+        let Some(waited) = waited else {
+            return Err(match desk.ask(raw) {
+                Asked::Refused(fault) => Failure::Fault(fault),
+                Asked::Unavailable(pause) => Failure::Unavailable(pause),
+                Asked::Wait(flight) => Failure::Asked(flight),
+            });
+        };
+        // Pending a second time is a refusal, and so is an answer about another token.
+        let Some(answer) = waited.answer(self).filter(|answer| answer.is_about(raw)) else {
+            return Err(Failure::Unavailable(BACKOFF_MIN));
+        };
+        let claims = match &answer.said {
+            Said::Active(claims) => claims,
+            Said::Inactive => return Err(Failure::Fault(TokenError::Inactive)),
+            Said::Unavailable(pause) => return Err(Failure::Unavailable(*pause)),
+        };
+        let checked = self.check_found(claims.json(), now, desk.standing());
+        match &checked {
+            Ok(_) => desk.accept(raw),
+            Err(fault) => desk.refuse(raw, *fault),
+        }
+        let accepted = checked?;
+        let lasts = match accepted.validity.expires_at {
+            Some(end) => ACTIVE_FOR.min(end.since(now)),
+            None => ENDLESS_ACTIVE_FOR,
+        };
+        let until = answer.asked_at.checked_add(lasts).unwrap_or(answer.asked_at);
+        let found = Some((claims.json().to_owned(), until));
+        Ok(Accepted { found, ..accepted })
+    }
+
+    /// Every check of what was said of a token of this issuer: those of a token's own claims.
+    fn check_found(
+        &self,
+        json: &str,
+        now: Timestamp,
+        standing: &Arc<Standing>,
+    ) -> Result<Accepted, TokenError> {
+        let claims = Claims::parse(json)?;
+        if let Some(iss) = claims.issuer()?
+            && !self.spellings().any(|(ours, _)| ours == iss)
+        {
+            return Err(TokenError::Issuer);
+        }
+        let validity = self.rules.check_found(&claims, now)?;
+        let proven = Proven::find(&self.identify(&claims)?, claims.audience()?, json);
+        Ok(Accepted { proven, validity, standing: standing.clone(), found: None })
+    }
+}

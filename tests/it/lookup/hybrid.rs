@@ -1,0 +1,195 @@
+//! JWTs and opaque tokens at one server: which goes where.
+
+use http::StatusCode;
+use serde_json::json;
+use tower_bearer::testing::{Idp, ManualClock};
+use tower_bearer::{BearerAuthLayer, Issuer, KeyState, Keys, RejectionKind, ResourceServer, TokenError};
+
+use super::{Book, OPAQUE, is_unavailable};
+use crate::support::{API, ISSUER, app, bearer, seconds, status};
+
+/// An issuer of both kinds, and a server that verifies the one and looks up the other.
+struct Hybrid {
+    clock: ManualClock,
+    idp: Idp,
+    book: Book,
+    api: ResourceServer,
+}
+
+impl Hybrid {
+    fn new() -> Self {
+        Self::of(|issuer, _| issuer.keys(Keys::discovery()))
+    }
+
+    fn of(configure: impl FnOnce(Issuer, &Idp) -> Issuer) -> Self {
+        let (clock, book) = (ManualClock::new(), Book::new());
+        let idp = Idp::new(ISSUER).clock(clock.clone());
+        let issuer = configure(idp.issuer().lookup(book.clone()), &idp);
+        let api = ResourceServer::builder(API).clock(clock.clone()).issuer(issuer).build().unwrap();
+        book.say(OPAQUE, json!({"aud": API, "client_id": "robot", "scope": "a"}));
+        Self { clock, idp, book, api }
+    }
+}
+
+#[tokio::test]
+async fn each_kind_goes_its_way() {
+    let Hybrid { idp, book, api, .. } = Hybrid::new();
+    assert!(api.verify(&idp.token(API).sign()).await.is_ok());
+    assert!(book.asked().is_empty());
+    assert!(api.verify(OPAQUE).await.is_ok());
+    assert_eq!((book.asked(), idp.jwks_fetches()), (vec![OPAQUE.to_owned()], 1));
+}
+
+/// Whatever is wrong with it, and whatever would be said of it.
+#[tokio::test]
+async fn a_jwt_that_fails_is_never_asked_about() {
+    let Hybrid { idp, book, api, .. } = Hybrid::new();
+    let good = idp.token(API).sign();
+    assert!(api.verify(&good).await.is_ok());
+    let (head, signature) = good.rsplit_once('.').unwrap();
+    let (header, payload) = head.split_once('.').unwrap();
+    let changed = |text: &str| {
+        if let Some(rest) = text.strip_suffix('A') {
+            format!("{rest}B")
+        } else {
+            format!("{}A", &text[..text.len() - 1])
+        }
+    };
+    let none = idp.token(API).sign_raw(r#"{"alg":"none"}"#, &idp.token(API).claims_json());
+    for token in [
+        Idp::new(ISSUER).token(API).sign(),
+        idp.token(API).claim("exp", 1).sign(),
+        idp.token("https://other.example.com").sign(),
+        idp.token(API).claim("iss", "https://other.example.com").sign(),
+        idp.token(API).without_claim("iss").sign(),
+        idp.token(API).header("typ", "logout+jwt").sign(),
+        idp.token(API).header("crit", json!(["x"])).sign(),
+        idp.token(API).header("kid", 7).sign(),
+        idp.token(API).claim("cnf", json!({"jkt": "x"})).sign(),
+        none.clone(),
+        format!("{}.", none.rsplit_once('.').unwrap().0),
+        format!("{header}.{payload}.{}", changed(signature)),
+        format!("{header}.{}.{signature}", changed(payload)),
+        format!("{}.{payload}.{signature}", changed(header)),
+        format!("{header}.{payload}"),
+        format!("{header}.{payload}.{signature}."),
+        format!("{header}.{payload}.{signature}.x"),
+        format!("{header}.{payload}.{signature}="),
+        format!("{header}..{signature}"),
+    ] {
+        book.say(&token, json!({"aud": API, "client_id": "robot"}));
+        let refused = api.verify(&token).await.unwrap_err();
+        assert_eq!(refused.kind(), RejectionKind::InvalidToken, "{token}");
+        assert!(book.asked().is_empty(), "{token}");
+    }
+    // What is encrypted is opaque to us.
+    let encrypted = format!("{header}.a.b.c.d");
+    book.say(&encrypted, json!({"aud": API}));
+    assert!(api.verify(&encrypted).await.is_ok());
+}
+
+#[tokio::test]
+async fn one_kind_does_not_suffer_from_the_other() {
+    let Hybrid { clock, idp, book, api } = Hybrid::new();
+    idp.go_down();
+    let jwt = idp.token(API).expires_in(seconds(100_000)).sign();
+    assert!(is_unavailable(&api.verify(&jwt).await));
+    // Twice: what is remembered of an opaque token does not rest on keys.
+    assert!(api.verify(OPAQUE).await.is_ok() && api.verify(OPAQUE).await.is_ok());
+    assert_eq!(book.asked().len(), 1);
+    idp.come_back();
+    clock.advance(seconds(60));
+    assert!(api.verify(&jwt).await.is_ok());
+    book.fail(tower_bearer::LookupErrorKind::Connection);
+    clock.advance(seconds(60));
+    assert!(is_unavailable(&api.verify(OPAQUE).await));
+    assert!(api.verify(&jwt).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_keys_a_jwt_that_names_the_issuer_is_looked_up() {
+    let Hybrid { idp, book, api, .. } = Hybrid::of(|issuer, _| issuer);
+    let jwt = idp.token(API).sign();
+    assert_eq!(api.verify(&jwt).await.unwrap_err().token_error(), Some(TokenError::Inactive));
+    let other = idp.token(API).claim("jti", "another").sign();
+    book.say(&other, json!({"aud": API, "client_id": "robot", "iss": ISSUER}));
+    assert_eq!(api.verify(&other).await.unwrap().client_id(), Some("robot"));
+    assert!(api.verify(&other).await.is_ok());
+    assert_eq!(book.asked(), [jwt, other]);
+    for foreign in [
+        idp.token(API).claim("iss", "https://other.example.com").sign(),
+        idp.token(API).without_claim("iss").sign(),
+        idp.token(API).sign_raw(r#"{"alg":"none"}"#, "{}"),
+        idp.token(API).header("typ", "logout+jwt").sign(),
+        idp.token(API).header("typ", "token-introspection+jwt").sign(),
+        idp.token(API).claim("token_introspection", json!({"active": true})).sign(),
+    ] {
+        book.say(&foreign, json!({"aud": API}));
+        let refused = api.verify(&foreign).await.unwrap_err();
+        assert_eq!(refused.kind(), RejectionKind::InvalidToken);
+    }
+    assert_eq!(book.asked().len(), 2);
+    assert!(idp.fetched().is_empty(), "it has no keys");
+    let health = api.health();
+    assert_eq!(health.issuers().next().unwrap().state(), KeyState::LookedUp);
+    assert!(api.is_ready());
+    api.warm_up().await.unwrap();
+    assert_eq!(api.block_key(ISSUER, "any"), Ok(false));
+}
+
+/// Keys are tried first; nobody is asked about a token that they have verified.
+#[tokio::test]
+async fn a_jwt_without_iss_goes_to_the_unnamed_ones() {
+    let (clock, book) = (ManualClock::new(), Book::new());
+    let idp = Idp::new(ISSUER).clock(clock.clone());
+    let api = ResourceServer::builder(API)
+        .clock(clock.clone())
+        .issuer(Issuer::unnamed("book").lookup(book.clone()))
+        .issuer(Issuer::unnamed("keys").keys(Keys::jwks(idp.jwks())))
+        .build()
+        .unwrap();
+    let nameless = |idp: &Idp| idp.token(API).without_claim("iss");
+    assert_eq!(api.verify(&nameless(&idp).sign()).await.unwrap().issuer_name(), "keys");
+    assert!(book.asked().is_empty());
+    let strangers = nameless(&Idp::new(ISSUER)).sign();
+    assert!(api.verify(&strangers).await.is_err());
+    let known = nameless(&Idp::new(ISSUER)).sign();
+    book.say(&known, json!({"aud": API}));
+    assert_eq!(api.verify(&known).await.unwrap().issuer_name(), "book");
+    assert_eq!(book.asked(), [strangers, known.clone()]);
+    // A layer that does not trust the book does not take its word, nor ask it.
+    let narrow = BearerAuthLayer::new(api.clone()).issuers(["keys"]);
+    assert_eq!(status(&app(&narrow), bearer(&known)).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&app(&narrow), bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(book.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn prefixes_tell_two_apart() {
+    let (personal, others) = (Book::new(), Book::new());
+    let api = ResourceServer::builder(API)
+        .issuer(Issuer::unnamed("others").lookup(others.clone()))
+        .issuer(Issuer::unnamed("personal").lookup(personal.clone()).token_prefix("pat_"))
+        .build()
+        .unwrap();
+    for token in ["pat_1234567", "PAT_1234567", "1234567pat_"] {
+        personal.say(token, json!({"aud": API}));
+        others.say(token, json!({"aud": API}));
+    }
+    for (token, issuer) in [("pat_1234567", "personal"), ("PAT_1234567", "others"), ("1234567pat_", "others")]
+    {
+        assert_eq!(api.verify(token).await.unwrap().issuer_name(), issuer);
+    }
+    assert_eq!((personal.asked().len(), others.asked().len()), (1, 2));
+    // One that is not trusted here is no reason to ask the other.
+    let narrow = app(&BearerAuthLayer::new(api.clone()).issuers(["others"]));
+    others.say("pat_7654321", json!({"aud": API}));
+    assert_eq!(status(&narrow, bearer("pat_7654321")).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        status(&narrow, bearer("pat_1234567")).await,
+        StatusCode::UNAUTHORIZED,
+        "also if it is remembered"
+    );
+    assert_eq!(status(&narrow, bearer("PAT_1234567")).await, StatusCode::OK);
+    assert_eq!((personal.asked().len(), others.asked().len()), (1, 2));
+}
