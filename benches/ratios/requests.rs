@@ -7,12 +7,12 @@ use std::hint::black_box;
 use http::{Request, Response, StatusCode};
 use serde_json::json;
 use tower::Service;
-use tower_bearer::ResourceServer;
+use tower_bearer::{Found, FoundClaims, Issuer, LookupFuture, OpaqueToken, ResourceServer, TokenLookup};
 
 use crate::Effort;
 use crate::common::measure::{PerOne, rounds, time};
 use crate::common::requests::{Inner, bare, now, protected, remembering, request, server};
-use crate::common::tokens::{Sample, Signer, Walk};
+use crate::common::tokens::{API, SCOPE, Sample, Signer, Walk};
 use crate::report::{Goal, Report};
 
 pub(crate) fn rows(effort: Effort, report: &mut Report) {
@@ -60,7 +60,45 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
         let ratio = taken.net_ratio("warm", "noop", "raw");
         report.row(format!("RS256: a known token, {count} in turn / raw"), ratio, Goal::AtMost(goal));
     }
+    looked_up(effort, &signer, report);
     refusals(effort, &signer, (&api(), &api()), report);
+}
+
+/// Knows one token.
+struct Sessions;
+
+impl TokenLookup for Sessions {
+    fn look_up(&self, token: OpaqueToken) -> LookupFuture {
+        let claims = json!({"aud": API, "client_id": "robot", "scope": SCOPE, "exp": 100_000_000_000_u64});
+        assert_eq!(token.expose(), OPAQUE);
+        Box::pin(async move { Ok(Found::Active(FoundClaims::parse(claims.to_string())?)) })
+    }
+}
+
+const OPAQUE: &str = "2YotnFZFEjr1zCsicMWpAA";
+
+/// A token that was looked up, and comes again.
+fn looked_up(effort: Effort, signer: &Signer, report: &mut Report) {
+    let issuer = Issuer::unnamed("sessions").lookup(Sessions);
+    let api = ResourceServer::builder(API).issuer(issuer).build().expect("a server");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(api.verify(OPAQUE)).expect("a good token");
+    let (mut warm, mut noop) = (protected(&api), Inner);
+    let (batch, good) = (4 * effort.batch, signer.samples(1));
+    let token = [Sample::unsigned(OPAQUE)];
+    let mut tokens = Walk::new(&token, batch);
+    let mut without = Walk::new(&token, batch);
+    let taken = rounds(
+        effort.rounds,
+        vec![
+            ("raw", Box::new(|| time(0..batch / 16, |_| signer.verify_raw(black_box(&good[0]))))),
+            ("noop", Box::new(|| call(&mut noop, without.next(), StatusCode::OK))),
+            ("warm", Box::new(|| call(&mut warm, tokens.next(), StatusCode::OK))),
+        ],
+    );
+    report.figure("a known token that was looked up, ns", taken.median("warm") - taken.median("noop"));
+    let ratio = taken.net_ratio("warm", "noop", "raw");
+    report.row("a known token that was looked up / raw RS256", ratio, Goal::AtMost(0.010));
 }
 
 /// `used` has met a good token of the issuer, as one in use has; `unused` has not, and so knows no header.
