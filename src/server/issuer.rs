@@ -10,7 +10,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Observers, Warnings};
 use crate::fetch::Fetch;
 use crate::identity::IssuerIdentity;
-use crate::jose::{Algorithm, AlgorithmSet, Rules, normal_type};
+use crate::jose::{Algorithm, AlgorithmSet, Rules, Turns, normal_type};
 use crate::keys::{Context, KeySource, Keys};
 use crate::profile::Profile;
 use crate::scope::{Granted, Scope};
@@ -52,6 +52,8 @@ pub(super) struct TrustedIssuer {
     pub(super) rules: Rules,
     pub(super) profile: Profile,
     pub(super) keys: KeySource,
+    /// To check signatures, shared with the other issuers of the server.
+    pub(super) turns: Arc<Turns>,
     /// The clients whose tokens are accepted; `None` for all.
     pub(super) clients: Option<HashSet<String>>,
     /// What clients may do besides what their tokens say.
@@ -67,6 +69,7 @@ pub(super) struct Defaults<'a> {
     pub(super) fetches_https: bool,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) observers: &'a Observers,
+    pub(super) turns: &'a Arc<Turns>,
 }
 
 impl Issuer {
@@ -316,6 +319,7 @@ impl Issuer {
             rules,
             profile: self.profile,
             keys,
+            turns: defaults.turns.clone(),
             clients: self.clients.map(|clients| clients.into_iter().collect()),
             grants,
             listed: self.listed,

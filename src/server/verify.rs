@@ -8,7 +8,8 @@ use super::issuer::TrustedIssuer;
 use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{
-    Claims, Compact, HeaderAlgorithm, KeySet, Keys, MAX_TOKEN_LENGTH, Standing, TokenError, Validity,
+    Claims, Compact, HeaderAlgorithm, KeySet, Keys, MAX_TOKEN_LENGTH, NotVerified, Standing, TokenError,
+    Validity,
 };
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
@@ -69,6 +70,8 @@ enum Failure<'a> {
     Unavailable(Duration),
     /// Its first keys are being fetched.
     Cold(Flight),
+    /// As many signatures are being checked as may be.
+    Busy,
     /// No key of the set verifies it; a newer set might.
     Miss {
         remote: &'a RemoteKeys,
@@ -184,7 +187,7 @@ fn accept<'a>(
     waited: Option<&Waited>,
 ) -> Result<(&'a TrustedIssuer, Accepted), Refusal> {
     loop {
-        let mut refusal = Refusal { fault: None, unavailable: None, flights: Vec::new() };
+        let mut refusal = Refusal::default();
         let mut misses = Vec::new();
         for issuer in candidates.clone() {
             match issuer.accept(token, claims, now) {
@@ -192,6 +195,7 @@ fn accept<'a>(
                 Err(Failure::Fault(fault)) => refusal.fault(fault),
                 Err(Failure::Unavailable(pause)) => refusal.unavailable(pause),
                 Err(Failure::Cold(flight)) => refusal.wait(issuer, flight, waited),
+                Err(Failure::Busy) => refusal.busy = true,
                 Err(Failure::Miss { remote, tried, fault }) => misses.push((issuer, remote, tried, fault)),
             }
         }
@@ -230,9 +234,11 @@ fn accept<'a>(
 }
 
 /// What to answer when nobody accepts a token.
+#[derive(Default)]
 struct Refusal {
     fault: Option<TokenError>,
     unavailable: Option<Duration>,
+    busy: bool,
     flights: Vec<(Arc<IssuerIdentity>, Flight)>,
 }
 
@@ -259,8 +265,11 @@ impl Refusal {
             return Stop::Pending(Pending { flights: self.flights, server: server.clone() });
         }
         // As long as one of them might have accepted it, nobody can say that the token is bad.
-        let fault = self.fault.unwrap_or(TokenError::Issuer);
-        let rejection = self.unavailable.map_or_else(|| fault.into(), Rejection::unavailable);
+        let rejection = match self.unavailable {
+            Some(pause) => Rejection::unavailable(pause),
+            None if self.busy => Rejection::busy(),
+            None => self.fault.unwrap_or(TokenError::Issuer).into(),
+        };
         Stop::Refused(rejection.with_issuer(issuer.map(|issuer| issuer.identity.clone())))
     }
 }
@@ -305,14 +314,14 @@ impl TrustedIssuer {
         now: Timestamp,
     ) -> Result<Arc<Standing>, Failure<'_>> {
         let remote = match &self.keys {
-            KeySource::Fixed(keys) => return keys.verify(token).map_err(|not| Failure::Fault(not.fault)),
+            KeySource::Fixed(keys) => return Ok(keys.verify(token, &self.turns)?),
             // Their end is a fault of ours, and not of the token.
             #[cfg(feature = "x5c")]
             KeySource::Certified(keys) if keys.roots(now) == 0 && token.chain().is_some() => {
                 return Err(Failure::Unavailable(crate::keys::refresh::BACKOFF_MAX));
             }
             #[cfg(feature = "x5c")]
-            KeySource::Certified(keys) => return Ok(keys.verify(token, now)?),
+            KeySource::Certified(keys) => return Ok(keys.verify(token, now, &self.turns)?),
             KeySource::Remote(remote) => remote,
         };
         let tried = match remote.keys() {
@@ -320,11 +329,9 @@ impl TrustedIssuer {
             Available::Wait(flight) => return Err(Failure::Cold(flight)),
             Available::Unavailable(pause) => return Err(Failure::Unavailable(pause)),
         };
-        Keys::Public(tried.clone()).verify(token).map_err(|not| {
-            if !not.newer_keys_may_help {
-                return Failure::Fault(not.fault);
-            }
-            Failure::Miss { remote, tried, fault: not.fault }
+        Keys::Public(tried.clone()).verify(token, &self.turns).map_err(|not_verified| match not_verified {
+            NotVerified::Fault { fault, newer_keys_may_help: true } => Failure::Miss { remote, tried, fault },
+            no_miss => no_miss.into(),
         })
     }
 }
@@ -332,6 +339,15 @@ impl TrustedIssuer {
 impl From<TokenError> for Failure<'_> {
     fn from(error: TokenError) -> Self {
         Self::Fault(error)
+    }
+}
+
+impl From<NotVerified> for Failure<'_> {
+    fn from(not_verified: NotVerified) -> Self {
+        match not_verified {
+            NotVerified::Fault { fault, .. } => Self::Fault(fault),
+            NotVerified::Busy => Self::Busy,
+        }
     }
 }
 

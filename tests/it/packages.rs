@@ -107,6 +107,7 @@ fn the_manual_gives_every_default_its_value() {
         ("MAX_CACHE_BYTES", count(d::MAX_CACHE_BYTES)),
         ("MAX_CACHED_BY_THREAD", count(d::MAX_CACHED_BY_THREAD)),
         ("MAX_CACHED_FOR", seconds(d::MAX_CACHED_FOR)),
+        ("BUSY_RETRY_AFTER", seconds(d::BUSY_RETRY_AFTER)),
         ("METADATA_MAX_AGE", d::METADATA_MAX_AGE),
         ("WARN_INTERVAL", seconds(d::WARN_INTERVAL)),
     ];
