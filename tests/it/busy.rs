@@ -12,7 +12,7 @@ use tower_bearer::manual::defaults::BUSY_RETRY_AFTER;
 use tower_bearer::settings::Settings;
 use tower_bearer::testing::Idp;
 use tower_bearer::{
-    Algorithm, BearerAuthLayer, Event, HmacAlgorithm, Issuer, Keys, RejectionKind, ResourceServer,
+    BearerAuthLayer, Event, HmacAlgorithm, Issuer, Keys, RejectionKind, ResourceServer,
     ResourceServerBuilder, TokenError,
 };
 use tracing_subscriber::Registry;
@@ -307,7 +307,7 @@ async fn a_rotation_is_followed_without_a_turn() {
 /// Threads that forge and threads that are good, as the system runs them.
 #[test]
 fn under_a_flood_every_answer_is_right_or_busy() {
-    let idp = Idp::with_algorithms(ISSUER, [Algorithm::ES512]);
+    let idp = Idp::new(ISSUER);
     let serve = |limit| {
         let issuer = Issuer::new(ISSUER).keys(Keys::jwks(idp.jwks()));
         ResourceServer::builder(API).issuer(issuer).max_concurrent_verifications(limit).build().unwrap()
@@ -334,7 +334,7 @@ fn under_a_flood_every_answer_is_right_or_busy() {
             scope.spawn(flood);
             for sent in 0.. {
                 let seen = turned_away.load(Ordering::Relaxed);
-                if sent >= 200 && (has_room || seen || begin.elapsed() > PATIENCE) {
+                if sent >= 100 && (has_room || seen || begin.elapsed() > PATIENCE) {
                     break;
                 }
                 match block_on(api.verify(&idp.token(API).sign())) {
