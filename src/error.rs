@@ -33,6 +33,8 @@ pub enum ConfigErrorKind {
     Claim,
     /// The tolerance for clocks that differ.
     Leeway,
+    /// How much is done at the same time.
+    Limit,
     /// Where the keys come from, or the keys themselves.
     Keys,
     /// How tokens are looked up.

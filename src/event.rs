@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use crate::fetch::FetchErrorKind;
 use crate::jose::TokenError;
 
-/// At most one refusal because keys cannot be had is logged as a warning in this time, for each issuer, at most one
-/// change of its keys for the worse, and one failed look-up; the others are logged as the client's faults are, at debug level.
+/// At most one refusal because keys cannot be had, or threads, is logged as a warning in this time, for each issuer, at most
+/// one change of its keys for the worse, and one failed look-up; the others are logged as the client's faults are, at debug
+/// level.
 pub const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a request was refused.
@@ -27,6 +28,9 @@ pub enum RejectionKind {
     /// The keys to verify with cannot be had, the token cannot be looked up, or a shared denylist was not read for too long.
     /// The client did nothing wrong.
     Unavailable,
+    /// As many signatures are being checked as the server's
+    /// [limit](crate::ResourceServerBuilder::max_concurrent_verifications) lets. Nobody has looked at that of this token.
+    Busy,
     /// An extractor ran where no layer did. A fault of the program.
     Wiring,
 }
@@ -41,6 +45,7 @@ impl RejectionKind {
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
             Self::Wiring => "wiring",
         }
     }
@@ -48,7 +53,7 @@ impl RejectionKind {
     /// Whether the fault is ours and not the client's.
     #[must_use]
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Unavailable | Self::Wiring)
+        matches!(self, Self::Unavailable | Self::Busy | Self::Wiring)
     }
 }
 

@@ -98,6 +98,8 @@ pub(crate) enum Kind {
     Known(Arc<str>),
     /// Each with a key id of its own.
     MadeUp,
+    /// Always the same one, which names a good key and is not signed with it.
+    Forged(Arc<str>),
 }
 
 /// As many senders as keep every core busy, each with one request at a time, until it is ended.
@@ -139,19 +141,22 @@ impl Flood {
 }
 
 impl Kind {
-    /// The work for a made-up token is done either way, so that two floods differ in what they send only.
+    /// The work for a made-up token is done for a known one too, so that two floods differ in what they send only.
     pub(crate) fn token(&self, world: &World) -> Arc<str> {
-        let made_up = world.made_up();
         match self {
-            Self::Known(token) => token.clone(),
-            Self::MadeUp => made_up,
+            Self::Known(token) => {
+                world.made_up();
+                token.clone()
+            }
+            Self::MadeUp => world.made_up(),
+            Self::Forged(token) => token.clone(),
         }
     }
 
     pub(crate) fn expected(&self) -> Expected {
         match self {
             Self::Known(_) => Expected::Ok,
-            Self::MadeUp => Expected::Refused,
+            Self::MadeUp | Self::Forged(_) => Expected::Refused,
         }
     }
 }

@@ -40,21 +40,41 @@ pub(crate) struct Size {
     pub(crate) good_per_second: u32,
 }
 
+/// Good requests of one load in one round: half of them with one token that is known, half with a new one each.
+pub(crate) struct Good {
+    known: Arc<str>,
+    new: Vec<Arc<str>>,
+    per_second: f64,
+    length: Duration,
+}
+
 /// What was seen under one load, a round after the other.
 #[derive(Default)]
-struct Seen(Vec<Turn>);
+pub(crate) struct Seen(Vec<Turn>);
 
 /// One load in one round.
-struct Turn {
+pub(crate) struct Turn {
     known: Latencies,
     fresh: Latencies,
     /// `None` where the system does not say.
     busy: Option<Busy>,
+    /// Of a flood without a pace.
+    pub(crate) flat_out: FlatOut,
+}
+
+/// What became of a flood without a pace, and of new tokens beside it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct FlatOut {
+    pub(crate) per_second: f64,
+    /// So many in a hundred were answered 503.
+    pub(crate) unavailable: f64,
+    /// Of the new tokens.
+    pub(crate) new_unavailable: f64,
 }
 
 /// In microseconds.
 #[derive(Clone, Copy)]
-struct Latencies {
+pub(crate) struct Latencies {
     p50: f64,
     p99: f64,
 }
@@ -94,37 +114,24 @@ impl Comparison<'_> {
             self.size.good_per_second,
         );
         let loads = [None, Some(known), Some(made_up)];
-        let (mut seen, measured) = ([(); 3].map(|()| Seen::default()), Arc::new(Tally::default()));
-        let floods = [(); 3].map(|()| Arc::new(Tally::default()));
-        let (mut order, mut left_out) = ([0, 1, 2], 0);
-        while seen.iter().any(|seen| seen.0.len() < self.size.rounds) {
-            order.rotate_left(1);
-            let mut disturbed = false;
-            for place in order {
-                let (Some(load), Some(seen), Some(flood)) =
-                    (loads.get(place), seen.get_mut(place), floods.get(place))
-                else {
-                    continue;
-                };
-                let turn = self.turn(load.as_ref().map(|kind| (kind, rate, flood)), &measured).await?;
-                disturbed |= turn.busy.as_ref().is_some_and(|busy| busy.others > UNDISTURBED);
-                seen.0.push(turn);
-            }
-            if disturbed && left_out < self.size.rounds {
-                left_out = left_out.saturating_add(1);
-                for Seen(turns) in &mut seen {
-                    turns.pop();
-                }
-            }
-        }
+        let (measured, floods) = (Arc::new(Tally::default()), [(); 3].map(|()| Arc::new(Tally::default())));
+        let turn = async |place: usize| {
+            let load = loads.get(place).and_then(Option::as_ref).zip(floods.get(place));
+            self.turn(load.map(|(kind, flood)| (kind, rate, flood)), &measured).await
+        };
+        let (seen, left_out) = take_turns(self.size.rounds, turn).await?;
         let [alone, beside_good, beside_made_up] = &seen;
-        println!("  {:38}{:^32}{:^32}cores busy", "", "known token", "new token");
+        println!("  {:38}{:^34}{:^34}cores busy", "", "known token", "new token");
         println!("  {:38}{}{}ours + others", "", Latencies::HEADINGS, Latencies::HEADINGS);
-        alone.print("(a) alone");
-        beside_good.print("(b) beside known tokens");
-        beside_made_up.print("(c) beside made-up key ids");
-        beside_made_up.print_ratio("(c)/(b), what the key ids cost", beside_good);
-        beside_made_up.print_ratio("(c)/(a), what the flood costs", alone);
+        for (name, seen) in [
+            ("(a) alone", alone),
+            ("(b) beside known tokens", beside_good),
+            ("(c) beside made-up key ids", beside_made_up),
+        ] {
+            println!("  {name:38}{}{}", seen.latencies(), seen.cores());
+        }
+        beside_made_up.print_ratio("(c)/(b), what the key ids cost", beside_good, 38);
+        beside_made_up.print_ratio("(c)/(a), what the flood costs", alone, 38);
         let [_, good, made_up] = &floods;
         println!("  {left_out} rounds left out, because other programs were busy");
         println!("  accounts: measured: {measured}; (b): {good}; (c): {made_up}");
@@ -150,33 +157,84 @@ impl Comparison<'_> {
         flood: Option<(&Kind, f64, &Arc<Tally>)>,
         measured: &Arc<Tally>,
     ) -> Result<Turn, Error> {
-        let (length, rate) = (self.size.length, f64::from(self.size.good_per_second));
-        let mut new: Vec<_> = (0..)
-            .map(f64::from)
-            .take_while(|n| n / rate <= length.as_secs_f64())
-            .map(|_| self.world.good())
-            .collect();
-        let token = self.world.good();
-        let (known, fresh) = (Stream::new(&self.good, measured), Stream::new(&self.good, measured));
-        let (start, used) = (Instant::now(), Processors::now());
-        let mut senders = JoinSet::new();
+        let length = self.size.length;
+        let good = Good::prepare(self.world, self.size.good_per_second, length).await;
+        let mut sender = JoinSet::new();
         if let Some((kind, rate, tally)) = flood {
             let (kind, world, flood) = (kind.clone(), self.world.clone(), Stream::new(&self.flood, tally));
-            senders.spawn_blocking(move || flood.pace(rate, length, || Some(kind.token(&world))));
+            sender.spawn_blocking(move || flood.pace(rate, length, || Some(kind.token(&world))));
         }
+        let turn = good.send(&self.good, measured, measured).await?;
+        while let Some(done) = sender.join_next().await {
+            done?;
+        }
+        if let Some((_, _, tally)) = flood {
+            tally.settle().await;
+        }
+        Ok(turn)
+    }
+}
+
+/// Each of so many loads in turn, until it has been seen in enough rounds. Also says how many were left out.
+pub(crate) async fn take_turns<const LOADS: usize>(
+    rounds: usize,
+    turn: impl AsyncFn(usize) -> Result<Turn, Error>,
+) -> Result<([Seen; LOADS], usize), Error> {
+    let (mut seen, mut left_out) = ([(); LOADS].map(|()| Seen::default()), 0_usize);
+    let mut order: [usize; LOADS] = std::array::from_fn(|place| place);
+    while seen.iter().any(|seen| seen.0.len() < rounds) {
+        order.rotate_left(1);
+        let mut disturbed = false;
+        for place in order {
+            let turn = turn(place).await?;
+            disturbed |= turn.busy.as_ref().is_some_and(|busy| busy.others > UNDISTURBED);
+            if let Some(Seen(turns)) = seen.get_mut(place) {
+                turns.push(turn);
+            }
+        }
+        if disturbed && left_out < rounds {
+            left_out = left_out.saturating_add(1);
+            for Seen(turns) in &mut seen {
+                turns.pop();
+            }
+        }
+    }
+    Ok((seen, left_out))
+}
+
+impl Good {
+    /// Everything that is to be done before the flood.
+    pub(crate) async fn prepare(world: &World, per_second: u32, length: Duration) -> Self {
+        let per_second = f64::from(per_second);
+        let new = (0..).map(f64::from).take_while(|n| n / per_second <= length.as_secs_f64());
+        let (known, new) = (world.good(), new.map(|_| world.good()).collect());
+        Tally::default().send(&world.called(), &known).await;
+        Self { known, new, per_second, length }
+    }
+
+    /// Waits for the answers too.
+    pub(crate) async fn send(
+        self,
+        way: &Way,
+        known_tally: &Arc<Tally>,
+        fresh_tally: &Arc<Tally>,
+    ) -> Result<Turn, Error> {
+        let Self { known: token, mut new, per_second, length } = self;
+        let (known, fresh) = (Stream::new(way, known_tally), Stream::new(way, fresh_tally));
+        let (start, used) = (Instant::now(), Processors::now());
+        let mut senders = JoinSet::new();
         let stream = known.clone();
-        senders.spawn_blocking(move || stream.pace(rate, length, || Some(token.clone())));
+        senders.spawn_blocking(move || stream.pace(per_second, length, || Some(token.clone())));
         let stream = fresh.clone();
-        senders.spawn_blocking(move || stream.pace(rate, length, || new.pop()));
+        senders.spawn_blocking(move || stream.pace(per_second, length, || new.pop()));
         while let Some(done) = senders.join_next().await {
             done?;
         }
         let busy = used.zip(Processors::now()).map(|(before, after)| after.since(&before, start.elapsed()));
-        measured.settle().await;
-        if let Some((_, _, tally)) = flood {
-            tally.settle().await;
-        }
-        Ok(Turn { known: known.latencies(), fresh: fresh.latencies(), busy })
+        known_tally.settle().await;
+        fresh_tally.settle().await;
+        let flat_out = FlatOut::default();
+        Ok(Turn { known: known.latencies(), fresh: fresh.latencies(), busy, flat_out })
     }
 }
 
@@ -209,8 +267,10 @@ impl Stream {
             self.tally.begin();
             let stream = self.clone();
             runtime.spawn(async move {
-                stream.tally.finish(&stream.way, &token).await;
-                stream.took.lock().unwrap_or_else(PoisonError::into_inner).push(due.elapsed());
+                let (ok, took) = (stream.tally.finish(&stream.way, &token).await, due.elapsed());
+                if ok {
+                    stream.took.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+                }
             });
         }
     }
@@ -220,39 +280,48 @@ impl Stream {
         took.sort_unstable();
         let at = |percent: usize| {
             let place = took.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
-            took.get(place).copied().unwrap_or_default().as_secs_f64() * 1e6
+            took.get(place).map_or(f64::NAN, |took| took.as_secs_f64() * 1e6)
         };
         Latencies { p50: at(50), p99: at(99) }
     }
 }
 
 impl Latencies {
-    const HEADINGS: &str = "     p50     p99 (least-most)    ";
+    pub(crate) const HEADINGS: &str = "     p50      p99 (least-most)     ";
 }
 
 impl Seen {
     /// Known tokens first, then new ones.
     const KINDS: [fn(&Turn) -> Latencies; 2] = [|turn| turn.known, |turn| turn.fresh];
 
-    fn print(&self, name: &str) {
-        print!("  {name:38}");
-        for kind in Self::KINDS {
+    /// Of both kinds, under [`Latencies::HEADINGS`].
+    pub(crate) fn latencies(&self) -> String {
+        let of = |kind: fn(&Turn) -> Latencies| {
             let p99 = || self.0.iter().map(|turn| kind(turn).p99);
-            let (least, most) = (p99().fold(f64::MAX, f64::min), p99().fold(0.0, f64::max));
+            let (least, most) = (p99().fold(f64::NAN, f64::min), p99().fold(f64::NAN, f64::max));
             let p50 = median(self.0.iter().map(|turn| kind(turn).p50));
-            print!("{p50:5.0} us{:5.0} us {:16}", median(p99()), format!("({least:.0}-{most:.0})"));
-        }
-        let busy = |whose: fn(&Busy) -> f64| median(self.0.iter().filter_map(|t| t.busy.as_ref()).map(whose));
-        println!("{:.2} + {:.2}", busy(|busy| busy.ours), busy(|busy| busy.others));
+            format!("{p50:5.0} us{:6.0} us {:17}", median(p99()), format!("({least:.0}-{most:.0})"))
+        };
+        Self::KINDS.map(of).concat()
     }
 
-    fn print_ratio(&self, name: &str, other: &Self) {
-        print!("  {name:38}");
+    /// Busy with this process, and with others.
+    pub(crate) fn cores(&self) -> String {
+        let busy = |whose: fn(&Busy) -> f64| median(self.0.iter().filter_map(|t| t.busy.as_ref()).map(whose));
+        format!("{:.2} + {:.2}", busy(|busy| busy.ours), busy(|busy| busy.others))
+    }
+
+    pub(crate) fn flat_out(&self, of: impl Fn(FlatOut) -> f64) -> f64 {
+        median(self.0.iter().map(|turn| of(turn.flat_out)))
+    }
+
+    pub(crate) fn print_ratio(&self, name: &str, other: &Self, width: usize) {
+        print!("  {name:width$}");
         for kind in Self::KINDS {
             let ratio = |of: fn(Latencies) -> f64| {
                 median(self.0.iter().zip(&other.0).map(|(ours, theirs)| of(kind(ours)) / of(kind(theirs))))
             };
-            print!("{:8.2}{:8.2} {:16}", ratio(|of| of.p50), ratio(|of| of.p99), "");
+            print!("{:8.2}{:9.2} {:17}", ratio(|of| of.p50), ratio(|of| of.p99), "");
         }
         println!();
     }

@@ -23,11 +23,12 @@ pub(crate) struct Tally {
     failed: AtomicU64,
 }
 
-/// Which answers a good or a made-up token may have.
+/// Which answers a good token, a made-up one, and a good one that may be turned away may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
     Ok,
     Refused,
+    OkOrUnavailable,
 }
 
 impl Tally {
@@ -60,9 +61,28 @@ impl Tally {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// Answered 503.
+    pub(crate) fn unavailable(&self) -> u64 {
+        self.unavailable.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn ended(&self) -> u64 {
         let counts = [&self.ok, &self.unauthorized, &self.unavailable, &self.others, &self.failed];
         counts.iter().fold(0, |sum, count| sum.saturating_add(count.load(Ordering::Relaxed)))
+    }
+
+    /// Counts what another has counted, which is settled.
+    pub(crate) fn add(&self, other: &Self) {
+        for (ours, theirs) in [
+            (&self.sent, &other.sent),
+            (&self.ok, &other.ok),
+            (&self.unauthorized, &other.unauthorized),
+            (&self.unavailable, &other.unavailable),
+            (&self.others, &other.others),
+            (&self.failed, &other.failed),
+        ] {
+            ours.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// Waits for those that are under way. To be called when no more are sent.
@@ -78,6 +98,7 @@ impl Tally {
         let wrong: &[&AtomicU64] = match expected {
             Expected::Ok => &[&self.unauthorized, &self.unavailable, &self.others],
             Expected::Refused => &[&self.ok, &self.others],
+            Expected::OkOrUnavailable => &[&self.unauthorized, &self.others],
         };
         if wrong.iter().any(|count| count.load(Ordering::Relaxed) > 0) {
             broken.push(format!("{expected:?} was expected: {self}"));

@@ -57,11 +57,19 @@ pub(crate) struct Http {
 
 impl World {
     pub(crate) async fn start() -> Result<Self, Error> {
+        Self::limited(None).await
+    }
+
+    /// With a limit on signatures that are checked at the same time.
+    pub(crate) async fn limited(limit: Option<usize>) -> Result<Self, Error> {
         let loopback = Loopback::bind().await?;
         let idp = Idp::new(loopback.url());
-        let api = ResourceServer::builder(API)
-            .issuer(Issuer::new(loopback.url()).dangerous_allow_http())
-            .build()?;
+        let api = ResourceServer::builder(API).issuer(Issuer::new(loopback.url()).dangerous_allow_http());
+        let api = match limit {
+            Some(limit) => api.max_concurrent_verifications(limit),
+            None => api,
+        };
+        let api = api.build()?;
         let issuer = loopback.serve(AuthorizationServer::new(idp.clone(), API));
         let auth = BearerAuthLayer::new(api);
         let service = auth.layer(service_fn(|_: Request<Incoming>| async {
@@ -103,6 +111,11 @@ impl World {
         let header = format!(r#"{{"alg":"ES256","typ":"at+jwt","kid":"made up {number}"}}"#);
         let signature = URL_SAFE_NO_PAD.encode([7; 64]);
         format!("{}.{}.{signature}", URL_SAFE_NO_PAD.encode(header), self.claims).into()
+    }
+
+    /// A token of a key that is known, signed by somebody else. Nothing cheaper than the signature refuses it.
+    pub(crate) fn forged(&self) -> Arc<str> {
+        self.idp.token(API).expires_in(Duration::from_secs(3600)).by_a_stranger().sign().into()
     }
 
     /// Fetches of discovery and of keys.

@@ -10,6 +10,7 @@ use super::algorithm::{Algorithm, AlgorithmSet};
 use super::compact::Compact;
 use super::jwk::{Key, Reason};
 use super::standing::Standing;
+use super::turns::Turns;
 
 /// More usable keys than this are not imported.
 pub const MAX_KEYS: usize = 100;
@@ -35,12 +36,16 @@ pub(crate) struct LeftOut {
     pub(crate) reason: Reason,
 }
 
-/// No key of the set verified the token.
+/// Why no key of the set verified the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NotVerified {
-    pub(crate) fault: TokenError,
-    /// Whether a newer set could: the token names no key of this one.
-    pub(crate) newer_keys_may_help: bool,
+pub(crate) enum NotVerified {
+    Fault {
+        fault: TokenError,
+        /// Whether a newer set could: the token names no key of this one.
+        newer_keys_may_help: bool,
+    },
+    /// None was tried, because all [`Turns`] are taken.
+    Busy,
 }
 
 /// Not `{"keys": […]}`.
@@ -156,6 +161,7 @@ impl KeySet {
         &self,
         token: &Compact<'_>,
         algorithm: Algorithm,
+        turns: &Turns,
     ) -> Result<Arc<Standing>, NotVerified> {
         let kid = token.header.kid.as_deref();
         let named = kid.is_some() && self.keys.iter().any(|key| key.kid.as_deref() == kid);
@@ -172,12 +178,19 @@ impl KeySet {
         let count = candidates().count();
         if count == 0 || count > MAX_CANDIDATES {
             let newer_keys_may_help = !named && count == 0;
-            return Err(NotVerified { fault: TokenError::UnknownKey, newer_keys_may_help });
+            return Err(NotVerified::Fault { fault: TokenError::UnknownKey, newer_keys_may_help });
         }
+        let _turn = turns.take().ok_or(NotVerified::Busy)?;
         let message = token.signing_input;
         let verified = candidates().find(|(_, prepared)| prepared.verify(message, &token.signature));
         verified
             .map(|(key, _)| key.standing().clone())
-            .ok_or(NotVerified { fault: TokenError::Signature, newer_keys_may_help: !named })
+            .ok_or(NotVerified::Fault { fault: TokenError::Signature, newer_keys_may_help: !named })
+    }
+}
+
+impl From<TokenError> for NotVerified {
+    fn from(fault: TokenError) -> Self {
+        Self::Fault { fault, newer_keys_may_help: false }
     }
 }

@@ -15,6 +15,7 @@ mod json;
 mod jwk;
 mod keyset;
 mod standing;
+mod turns;
 #[cfg(test)]
 mod vectors;
 
@@ -43,6 +44,7 @@ pub(crate) use json::Value;
 pub(crate) use jwk::Key;
 pub(crate) use keyset::{KeySet, NotVerified};
 pub(crate) use standing::Standing;
+pub(crate) use turns::Turns;
 
 /// Why a token is not acceptable.
 ///
@@ -312,12 +314,15 @@ impl Accepted {
 }
 
 impl Keys {
-    /// The signature, with the keys of one issuer and nobody else's: the standing of the key that verified it.
-    pub(crate) fn verify(&self, token: &Compact<'_>) -> Result<Arc<Standing>, NotVerified> {
+    /// The signature, with the keys of one issuer and nobody else's: the standing of the key that verified it. What needs no
+    /// look at it needs no turn.
+    pub(crate) fn verify(&self, token: &Compact<'_>, turns: &Turns) -> Result<Arc<Standing>, NotVerified> {
         match (self, token.header.alg) {
-            (Self::Public(set), HeaderAlgorithm::Signature(algorithm)) => set.verify(token, algorithm),
-            (Self::Shared(secret), HeaderAlgorithm::Hmac(algorithm)) => secret.verify(token, algorithm),
-            _ => Err(NotVerified { fault: TokenError::Algorithm, newer_keys_may_help: false }),
+            (Self::Public(set), HeaderAlgorithm::Signature(algorithm)) => set.verify(token, algorithm, turns),
+            (Self::Shared(secret), HeaderAlgorithm::Hmac(algorithm)) => {
+                secret.verify(token, algorithm, turns)
+            }
+            _ => Err(TokenError::Algorithm.into()),
         }
     }
 }
@@ -334,12 +339,18 @@ impl SharedSecret {
         self.secret.expose() == other.secret.expose()
     }
 
-    fn verify(&self, token: &Compact<'_>, algorithm: HmacAlgorithm) -> Result<Arc<Standing>, NotVerified> {
+    fn verify(
+        &self,
+        token: &Compact<'_>,
+        algorithm: HmacAlgorithm,
+        turns: &Turns,
+    ) -> Result<Arc<Standing>, NotVerified> {
+        let _turn = turns.take().ok_or(NotVerified::Busy)?;
         let key = self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
         if key.is_some_and(|key| key.verify(token.signing_input, &token.signature)) {
             Ok(self.standing.clone())
         } else {
-            Err(NotVerified { fault: TokenError::Signature, newer_keys_may_help: false })
+            Err(TokenError::Signature.into())
         }
     }
 }

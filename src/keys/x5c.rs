@@ -13,7 +13,9 @@ use rustls_pki_types::CertificateDer;
 use self::chain::Roots;
 use super::MAX_KNOWN_CHAINS;
 use crate::error::ConfigError;
-use crate::jose::{AlgorithmSet, Compact, HeaderAlgorithm, Key, Standing, TokenError, sha256};
+use crate::jose::{
+    AlgorithmSet, Compact, HeaderAlgorithm, Key, NotVerified, Standing, TokenError, Turns, sha256,
+};
 use crate::sync::AtomicBool;
 use crate::time::Timestamp;
 
@@ -67,9 +69,16 @@ impl CertifiedKeys {
         Ok(Self { roots, algorithms, label: label.into(), known: RwLock::default() })
     }
 
-    /// The signature, with the key of the chain that came with the token: the standing of that key.
-    pub(crate) fn verify(&self, token: &Compact<'_>, now: Timestamp) -> Result<Arc<Standing>, TokenError> {
+    /// The signature, with the key of the chain that came with the token: the standing of that key. What the chain costs is
+    /// part of the turn.
+    pub(crate) fn verify(
+        &self,
+        token: &Compact<'_>,
+        now: Timestamp,
+        turns: &Turns,
+    ) -> Result<Arc<Standing>, NotVerified> {
         let chain = token.chain().ok_or(TokenError::Certificate)?;
+        let _turn = turns.take().ok_or(NotVerified::Busy)?;
         let digest = digest(&chain);
         if let Some(chain) = self.known(&digest).filter(|chain| chain.is_valid(now)) {
             check_signature(&chain.key, token)?;
@@ -78,7 +87,7 @@ impl CertifiedKeys {
         }
         let chain = self.certified(&chain, now)?;
         check_signature(&chain.key, token)?;
-        self.remember(digest, Arc::new(chain), now)
+        Ok(self.remember(digest, Arc::new(chain), now)?)
     }
 
     /// Blocks the key of this thumbprint, or in the certificate of this one, now and in chains to come.

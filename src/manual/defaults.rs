@@ -12,6 +12,7 @@
 //! | [`MAX_JSON_DEPTH`] | 16 | levels | deeper than any known claim set, shallow enough for every stack |
 //! | [`MAX_CANDIDATES`] | 4 | keys | a token, without `kid` above all, must not choose how many signatures are checked |
 //! | [`MAX_CHAIN_LENGTH`] | 4 | certificates | of a token that brings its own (feature `x5c`); each costs at most one signature for each root of the name that the last one gives as its issuer, and a chain whose names lead to no root costs none |
+//! | [`BUSY_RETRY_AFTER`] | 1 | s | only with a [limit](crate::ResourceServerBuilder::max_concurrent_verifications) on signatures that are checked at the same time: none takes as long, and `Retry-After` is in seconds |
 //! | [`DEFAULT_LEEWAY`] | 60 | s | clocks differ (RFC 7519 §4.1.4: "no more than a few minutes"); for `exp`, `nbf` and `iat` alike |
 //! | [`MAX_LEEWAY`] | 300 | s | tokens often live for no more than five minutes; more is a configuration error |
 //!
@@ -128,6 +129,7 @@
 //! | `cnf` | refused, unless empty | a bound token without its proof is a stolen one (RFC 9449 §7.2, RFC 8705 §3) |
 //! | client | `client_id`, else `azp`, else `cid` | RFC 9068 §2.2.1 and what issuers write instead; `sub` only if the [`Profile`] says so |
 //! | scopes | `scope`, else `scp` | RFC 8693 §4.2 and what issuers write instead; string or array |
+//! | signatures that are checked at the same time | as many as threads serve requests | a [limit](crate::ResourceServerBuilder::max_concurrent_verifications) turns good new tokens away together with forged ones |
 //! | keys | [`Keys::discovery`] | rotation works without anybody's doing |
 //! | key URLs | https | keys that somebody on the way can replace are nobody's |
 //! | hosts of key URLs that are configured | any but link-local and cloud metadata, multicast and unspecified addresses | a cluster's issuer is on a private network; nobody's is where machines are given credentials |
@@ -179,6 +181,7 @@ pub use crate::lookup::desk::{
     MAX_KNOWN, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS, MAX_REFUSED, REFUSED_FOR,
 };
 pub use crate::lookup::{MAX_OPAQUE_LENGTH, MIN_OPAQUE_LENGTH};
+pub use crate::refusal::BUSY_RETRY_AFTER;
 pub use crate::server::{
     DEFAULT_LEEWAY, MAX_CACHE_BYTES, MAX_CACHED_BY_THREAD, MAX_CACHED_FOR, MAX_CACHED_TOKENS, MAX_LEEWAY,
     METADATA_MAX_AGE,

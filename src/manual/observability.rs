@@ -16,7 +16,7 @@
 //! | `tower_bearer::deny` | INFO | tokens were denied or allowed again, by issuer and kind and without the claim; a shared denylist is read, for the first time or again |
 //! | | WARN | a shared denylist cannot be read or written, once in each [`WARN_INTERVAL`], the others at DEBUG; it was not read for too long; an entry was left out |
 //! | `tower_bearer::rejection` | DEBUG | a request was refused |
-//! | | WARN | the same, and the fault is ours: `kind` is `unavailable` |
+//! | | WARN | the same, and the fault is ours: `kind` is `unavailable` or `busy` |
 //! | | ERROR | an extractor ran where no layer did: `kind` is `wiring` |
 //!
 //! A refusal is one event, `refused a request`, with the fields `kind` ([`RejectionKind::name`]), `reason`
@@ -24,7 +24,7 @@
 //! route asks for). Most refusals are a client's affair: to see them, the filter must let
 //! `tower_bearer::rejection=debug` through.
 //!
-//! Of outages one refusal for each issuer in each [`WARN_INTERVAL`] is a warning, and the field `held_back` says how many were not since
+//! Of those that are our fault one refusal for each issuer in each [`WARN_INTERVAL`] is a warning, and the field `held_back` says how many were not since
 //! the last; those are at debug level. An outage under load does not fill the disk as well.
 //!
 //! A change of an issuer's key state is one event, `the state of the keys changed`, with the fields `issuer`, `from` and `to`
@@ -118,6 +118,7 @@
 //! | what | means | do |
 //! |---|---|---|
 //! | `tower_bearer_refused_total{kind="unavailable"}` rises | requests are answered 503; together with failing fetches of the same issuer it is an outage. (Alone it may be junk: whether a token is good is not known without keys.) | wake somebody |
+//! | `tower_bearer_refused_total{kind="busy"}` rises | new tokens, good ones too, are turned away at the [limit](crate::ResourceServerBuilder::max_concurrent_verifications): forged ones take the turns, which `reason="signature"` of the same counter then says, or it is too low | look; if it lasts, wake somebody: known tokens do not stay known |
 //! | an event at ERROR of `tower_bearer::rejection` | a route has no layer; it is told to no observer, as none is there | wake somebody |
 //! | `tower_bearer_key_fetches_total` rises, and never with `outcome="ok"`, for ten minutes | an issuer is down; its keys serve on up to [`STALE_FOR`] | wake somebody before that |
 //! | `tower_bearer_key_state{state="stale"}` is 1 | an issuer's keys could not be replaced in time; they serve on up to [`STALE_FOR`] | wake somebody before that |

@@ -9,12 +9,13 @@
 //! | 401 | `invalid_token` | 16 UNAUTHENTICATED | `InvalidToken` | a token that is not acceptable | get a new token and try once more; if that is refused too, tell somebody |
 //! | 403 | `insufficient_scope` | 7 PERMISSION_DENIED | `InsufficientScope` | a good token that does not meet the rule | ask for a token with the scopes in `scope` (step up), once |
 //! | 503 | none | 14 UNAVAILABLE | `Unavailable` | keys cannot be had, or a shared denylist was not read for too long | keep the token, wait for `Retry-After`, try again |
+//! | 503 | none | 14 UNAVAILABLE | `Busy` | as many signatures are being checked as the server's [limit](crate::ResourceServerBuilder::max_concurrent_verifications) lets, if it has one | the same |
 //! | 500 | none | 13 INTERNAL | `Wiring` | an extractor where no layer ran | nothing; it is a fault of the service |
 //!
 //! # Order of faults
 //!
 //! A request with several faults is answered for the first: the credentials (400, 401), what of the token needs no key (401),
-//! the keys (503), the signature and the claims (401), whether it was revoked (401) or may have been (503), the rule (403). Faults of a token count in the order of the variants
+//! the keys (503), too many signatures at the same time (503), the signature and the claims (401), whether it was revoked (401) or may have been (503), the rule (403). Faults of a token count in the order of the variants
 //! of [`TokenError`]: length, structure,
 //! algorithm, issuer, type, `crit`, audience, times, certificates, key, signature, claims, binding, client, revoked. So an expired token with a
 //! wrong signature is "expired": what needs no key is checked first.

@@ -53,6 +53,12 @@
 //! | tokens made up to push others out of the memory of verified ones | only what was verified comes in, within [`MAX_CACHED_TOKENS`] and [`MAX_CACHE_BYTES`]; places are chosen by a hash with a random seed |
 //! | tokens in logs | the header value is marked sensitive; no `Debug`, error or event of the crate holds token bytes |
 //!
+//! # Against the processor
+//!
+//! | attack | what stops it |
+//! |---|---|
+//! | forged tokens that name a real key, to keep every thread busy with signatures | what needs no key is checked first, known tokens need no signature, and [`MAX_CANDIDATES`] bounds what one costs. [`max_concurrent_verifications`] leaves threads to known tokens, and turns good new ones away meanwhile. To tell who floods is left to what is in front |
+//!
 //! # Against the keys
 //!
 //! | attack | what stops it |
@@ -97,6 +103,8 @@
 //! [`MAX_SNAPSHOT_AGE`]: super::defaults::MAX_SNAPSHOT_AGE
 //! [`ResourceServer::deny`]: crate::ResourceServer::deny
 //! [`DENYLIST_STALE_AFTER`]: super::defaults::DENYLIST_STALE_AFTER
+//! [`max_concurrent_verifications`]: crate::ResourceServerBuilder::max_concurrent_verifications
+//! [`MAX_CANDIDATES`]: super::defaults::MAX_CANDIDATES
 //! [`without_cache`]: crate::ResourceServerBuilder::without_cache
 //! [`MAX_CHAIN_LENGTH`]: super::defaults::MAX_CHAIN_LENGTH
 //! [`MAX_KNOWN_CHAINS`]: super::defaults::MAX_KNOWN_CHAINS

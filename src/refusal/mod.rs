@@ -17,6 +17,10 @@ use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::TokenError;
 use crate::token::{ClaimsError, Token};
 
+/// After this time a client may try again whose token was not looked at because too many others were. No signature takes as
+/// long, and `Retry-After` counts in seconds.
+pub const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// A request was refused.
 ///
 /// It is in the extensions of every refusing response, for logging and metrics around the layer. Cloning it is
@@ -71,6 +75,9 @@ impl RejectionKind {
                 14,
                 "access tokens cannot be verified at the moment",
             ),
+            Self::Busy => {
+                row(StatusCode::SERVICE_UNAVAILABLE, None, 14, "too many access tokens are being verified")
+            }
             Self::Wiring => {
                 row(StatusCode::INTERNAL_SERVER_ERROR, None, 13, "no BearerAuthLayer around this handler")
             }
@@ -85,6 +92,10 @@ impl Rejection {
 
     pub(crate) fn unavailable(retry_after: Duration) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(RejectionKind::Unavailable) }
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self { retry_after: Some(BUSY_RETRY_AFTER), ..Self::new(RejectionKind::Busy) }
     }
 
     /// A refusal of this server.
@@ -192,7 +203,8 @@ impl Rejection {
         self.issuer.as_ref().map(|issuer| &*issuer.name)
     }
 
-    /// After what time to try again, for an [`Unavailable`](RejectionKind::Unavailable).
+    /// After what time to try again, for an [`Unavailable`](RejectionKind::Unavailable) and a
+    /// [`Busy`](RejectionKind::Busy).
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after

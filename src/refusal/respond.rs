@@ -163,6 +163,7 @@ mod tests {
             K::InvalidToken,
             K::InsufficientScope,
             K::Unavailable,
+            K::Busy,
             K::Wiring,
         ];
         let errors = [

@@ -12,7 +12,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Observer, Observers, Warnings};
 use crate::fetch::Fetch;
 use crate::identity::ServerIdentity;
-use crate::jose::{KnownHeaders, crypto_backend};
+use crate::jose::{KnownHeaders, Turns, crypto_backend};
 use crate::scope::{Implications, Scope};
 use crate::time::{Clock, SystemClock};
 
@@ -27,6 +27,7 @@ pub struct ResourceServerBuilder {
     serves_metadata: bool,
     observers: Vec<Box<dyn Observer>>,
     cache: Option<Limits>,
+    max_verifications: Option<usize>,
     implies: Vec<(String, Vec<String>)>,
     denylist: Option<Arc<dyn Denylist>>,
     stale_denylist: bool,
@@ -43,6 +44,7 @@ impl ResourceServerBuilder {
             serves_metadata: true,
             observers: Vec::new(),
             cache: Some(Limits::DEFAULT),
+            max_verifications: None,
             implies: Vec::new(),
             denylist: None,
             stale_denylist: false,
@@ -99,6 +101,42 @@ impl ResourceServerBuilder {
     /// [once more](crate::manual::defaults#verified-tokens), in 512 KiB at most. The last of this and [`without_cache`](Self::without_cache) counts.
     pub fn cache_capacity(mut self, tokens: usize, bytes: usize) -> Self {
         self.cache = Some(Limits { tokens, bytes }).filter(|_| tokens > 0 && bytes > 0);
+        self
+    }
+
+    /// Checks the signatures of so many tokens at the same time at most. A request whose token would be one more is answered
+    /// 503 with `Retry-After` ([`BUSY_RETRY_AFTER`]) at once; nobody waits. Default: any number.
+    ///
+    /// For a server under a flood of forged tokens that name a real key, each of which costs a signature: the limit leaves
+    /// threads to everything else. Only signatures count, and for an issuer with [`Keys::x5c`](crate::manual::providers) the
+    /// chain. A token that is [known](Self::without_cache) needs none, and what is refused for less is 401 as ever.
+    ///
+    /// A signature is checked without a pause, so there are never more at the same time than threads that serve requests. A
+    /// limit that is not below their number changes nothing; with one thread, none does.
+    ///
+    /// ```
+    /// # use tower_bearer::{Issuer, ResourceServer};
+    /// let threads = std::thread::available_parallelism()?.get(); // as many as tokio starts
+    /// let api = ResourceServer::builder("https://api.example.com")
+    ///     .issuer(Issuer::new("https://id.example.com"))
+    ///     .max_concurrent_verifications((threads / 2).max(1))
+    /// #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))
+    ///     .build()?;
+    /// # let _ = api;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Security
+    /// It is a trade. While forged tokens take the turns, a good token that is not known is turned away as they are, however
+    /// long that lasts; without a limit it would be late. Tokens do not stay known: each is new again after
+    /// [`MAX_CACHED_FOR`] at the latest, to another process, and after a restart. So it helps where most requests come
+    /// with known tokens, and harms where they do not, above all [without a cache](Self::without_cache). A limit for each
+    /// client address, in front of the layer, tells the flood from the others; this cannot.
+    ///
+    /// [`BUSY_RETRY_AFTER`]: crate::manual::defaults::BUSY_RETRY_AFTER
+    /// [`MAX_CACHED_FOR`]: crate::manual::defaults::MAX_CACHED_FOR
+    pub fn max_concurrent_verifications(mut self, limit: usize) -> Self {
+        self.max_verifications = Some(limit);
         self
     }
 
@@ -184,6 +222,10 @@ impl ResourceServerBuilder {
                 ConfigError::new(ConfigErrorKind::Issuer, "nobody is trusted; add at least one issuer");
             return Err(nobody.at("issuer"));
         }
+        if self.max_verifications == Some(0) {
+            let nothing = "no token would be verified; write at least 1, or leave it out";
+            return Err(ConfigError::new(ConfigErrorKind::Limit, nothing).at("max_concurrent_verifications"));
+        }
         if let Some(name) = metadata::OURS.into_iter().find(|name| self.metadata.contains_key(*name)) {
             let message = format!("{name:?} is made from the rest of the configuration; leave it out");
             return Err(ConfigError::new(ConfigErrorKind::Resource, message).at("metadata"));
@@ -199,12 +241,14 @@ impl ResourceServerBuilder {
         let fetch = self.default_fetch()?;
         let fetches_https = self.fetch.is_some() || cfg!(any(feature = "rustls", feature = "native-tls"));
         let (observers, start) = (Observers::new(self.observers), self.clock.instant());
+        let turns = Arc::new(Turns::of(self.max_verifications));
         let defaults = Defaults {
             audience: &self.identifier,
             fetch,
             fetches_https,
             clock: &self.clock,
             observers: &observers,
+            turns: &turns,
         };
         let mut issuers = Vec::new();
         for (place, issuer) in self.issuers.into_iter().enumerate() {

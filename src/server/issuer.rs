@@ -10,7 +10,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Observers, Warnings};
 use crate::fetch::Fetch;
 use crate::identity::IssuerIdentity;
-use crate::jose::{Accepted, Algorithm, AlgorithmSet, Rules, Standing, normal_type};
+use crate::jose::{Accepted, Algorithm, AlgorithmSet, Rules, Standing, Turns, normal_type};
 use crate::keys::{Context, KeySource, Keys};
 use crate::lookup::desk::{Desk, Settings};
 use crate::lookup::{self, Introspection, Lookup, TokenLookup};
@@ -62,6 +62,8 @@ pub(super) struct TrustedIssuer {
     pub(super) desk: Option<Desk>,
     /// What such tokens start with.
     pub(super) token_prefix: Option<Box<str>>,
+    /// To check signatures, shared with the other issuers of the server.
+    pub(super) turns: Arc<Turns>,
     /// The clients whose tokens are accepted; `None` for all.
     pub(super) clients: Option<HashSet<String>>,
     /// What clients may do besides what their tokens say.
@@ -77,6 +79,7 @@ pub(super) struct Defaults<'a> {
     pub(super) fetches_https: bool,
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) observers: &'a Observers,
+    pub(super) turns: &'a Arc<Turns>,
 }
 
 impl Issuer {
@@ -405,6 +408,7 @@ impl Issuer {
             keys,
             desk,
             token_prefix: self.token_prefix.map(Into::into),
+            turns: defaults.turns.clone(),
             clients: self.clients.map(|clients| clients.into_iter().collect()),
             grants,
             listed: self.listed,

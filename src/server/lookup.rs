@@ -29,7 +29,7 @@ impl Inner {
         };
         let now = self.identity.clock.now().into();
         let accepted = issuer.look_up(desk, raw, now, waited).map_err(|failure| {
-            let mut refusal = Refusal::new();
+            let mut refusal = Refusal::default();
             refusal.note(issuer, failure, waited);
             refusal.into_stop(&self.identity, Some(issuer))
         })?;

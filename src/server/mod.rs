@@ -102,7 +102,8 @@ impl ResourceServer {
     ///
     /// # Errors
     /// [`InvalidToken`](crate::RejectionKind::InvalidToken), or
-    /// [`Unavailable`](crate::RejectionKind::Unavailable) while there are no keys.
+    /// [`Unavailable`](crate::RejectionKind::Unavailable) while there are no keys, or
+    /// [`Busy`](crate::RejectionKind::Busy) beyond the [limit](ResourceServerBuilder::max_concurrent_verifications).
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: a fetch of keys goes on for the others.

@@ -10,7 +10,8 @@ use crate::deny::{self, DENYLIST_INTERVAL, Denials};
 use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{
-    Claims, Compact, HeaderAlgorithm, KeySet, Keys, MAX_TOKEN_LENGTH, Standing, TokenError, Validity,
+    Claims, Compact, HeaderAlgorithm, KeySet, Keys, MAX_TOKEN_LENGTH, NotVerified, Standing, TokenError,
+    Validity,
 };
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
@@ -88,6 +89,8 @@ pub(super) enum Failure<'a> {
     Unavailable(Duration),
     /// Its first keys are being fetched.
     Cold(Flight),
+    /// As many signatures are being checked as may be.
+    Busy,
     /// No key of the set verifies it; a newer set might.
     Miss {
         remote: &'a RemoteKeys,
@@ -261,7 +264,7 @@ fn accept<'a>(
     waited: Option<&Waited>,
 ) -> Result<(&'a TrustedIssuer, Accepted), Refusal> {
     loop {
-        let mut refusal = Refusal::new();
+        let mut refusal = Refusal::default();
         let (mut misses, mut keyless) = (Vec::new(), Vec::new());
         for issuer in candidates.clone() {
             match issuer.accept(sent, now) {
@@ -313,22 +316,21 @@ fn accept<'a>(
 }
 
 /// What to answer when nobody accepts a token.
+#[derive(Default)]
 pub(super) struct Refusal {
     fault: Option<TokenError>,
     unavailable: Option<Duration>,
+    busy: bool,
     flights: Vec<(Arc<IssuerIdentity>, Flight)>,
     lookups: Vec<(Arc<IssuerIdentity>, desk::Flight)>,
 }
 
 impl Refusal {
-    pub(super) fn new() -> Self {
-        Self { fault: None, unavailable: None, flights: Vec::new(), lookups: Vec::new() }
-    }
-
     pub(super) fn note(&mut self, issuer: &TrustedIssuer, failure: Failure<'_>, waited: Option<&Waited>) {
         match failure {
             Failure::Fault(fault) | Failure::Miss { fault, .. } => self.fault(fault),
             Failure::Unavailable(pause) => self.unavailable(pause),
+            Failure::Busy => self.busy = true,
             Failure::Cold(flight) => self.wait(issuer, flight, waited),
             Failure::Asked(flight) if waited.is_none() => {
                 self.lookups.push((issuer.identity.clone(), flight));
@@ -360,8 +362,11 @@ impl Refusal {
             return Stop::Pending(Pending { flights, lookups, denials: None, server: server.clone() });
         }
         // As long as one of them might have accepted it, nobody can say that the token is bad.
-        let fault = self.fault.unwrap_or(TokenError::Issuer);
-        let rejection = self.unavailable.map_or_else(|| fault.into(), Rejection::unavailable);
+        let rejection = match self.unavailable {
+            Some(pause) => Rejection::unavailable(pause),
+            None if self.busy => Rejection::busy(),
+            None => self.fault.unwrap_or(TokenError::Issuer).into(),
+        };
         Stop::Refused(rejection.with_issuer(issuer.map(|issuer| issuer.identity.clone())))
     }
 }
@@ -405,14 +410,14 @@ impl TrustedIssuer {
         now: Timestamp,
     ) -> Result<Arc<Standing>, Failure<'_>> {
         let remote = match &self.keys {
-            KeySource::Fixed(keys) => return keys.verify(token).map_err(|not| Failure::Fault(not.fault)),
+            KeySource::Fixed(keys) => return Ok(keys.verify(token, &self.turns)?),
             // Their end is a fault of ours, and not of the token.
             #[cfg(feature = "x5c")]
             KeySource::Certified(keys) if keys.roots(now) == 0 && token.chain().is_some() => {
                 return Err(Failure::Unavailable(crate::keys::refresh::BACKOFF_MAX));
             }
             #[cfg(feature = "x5c")]
-            KeySource::Certified(keys) => return Ok(keys.verify(token, now)?),
+            KeySource::Certified(keys) => return Ok(keys.verify(token, now, &self.turns)?),
             KeySource::Remote(remote) => remote,
             // It has no desk either: nothing was configured.
             KeySource::None => return Err(Failure::Fault(TokenError::UnknownKey)),
@@ -422,11 +427,9 @@ impl TrustedIssuer {
             Available::Wait(flight) => return Err(Failure::Cold(flight)),
             Available::Unavailable(pause) => return Err(Failure::Unavailable(pause)),
         };
-        Keys::Public(tried.clone()).verify(token).map_err(|not| {
-            if !not.newer_keys_may_help {
-                return Failure::Fault(not.fault);
-            }
-            Failure::Miss { remote, tried, fault: not.fault }
+        Keys::Public(tried.clone()).verify(token, &self.turns).map_err(|not_verified| match not_verified {
+            NotVerified::Fault { fault, newer_keys_may_help: true } => Failure::Miss { remote, tried, fault },
+            no_miss => no_miss.into(),
         })
     }
 }
@@ -434,6 +437,15 @@ impl TrustedIssuer {
 impl From<TokenError> for Failure<'_> {
     fn from(error: TokenError) -> Self {
         Self::Fault(error)
+    }
+}
+
+impl From<NotVerified> for Failure<'_> {
+    fn from(not_verified: NotVerified) -> Self {
+        match not_verified {
+            NotVerified::Fault { fault, .. } => Self::Fault(fault),
+            NotVerified::Busy => Self::Busy,
+        }
     }
 }
 

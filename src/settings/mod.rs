@@ -83,6 +83,7 @@ pub struct Settings {
     proxy: Option<Secret<String>>,
     webpki_roots: Option<bool>,
     cache: Option<bool>,
+    max_concurrent_verifications: Option<usize>,
     /// From a scope to those that it stands for.
     #[serde(default)]
     implies: BTreeMap<String, Vec<String>>,
@@ -170,6 +171,9 @@ impl Settings {
         let mut server = self.read_network(ResourceServer::builder(&self.resource))?;
         if self.cache == Some(false) {
             server = server.without_cache();
+        }
+        if let Some(limit) = self.max_concurrent_verifications {
+            server = server.max_concurrent_verifications(limit);
         }
         for (broader, narrower) in &self.implies {
             server = server.implies(broader, narrower);

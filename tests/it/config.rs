@@ -165,6 +165,14 @@ fn what_would_not_work_is_a_config_error() {
     }
     let error = ResourceServer::builder("").issuer(issuer()).build().unwrap_err();
     assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Resource, "resource"));
+    let at_once = |limit| {
+        let builder = ResourceServer::builder(API).fetch(Idp::new(ISSUER)).issuer(issuer());
+        builder.max_concurrent_verifications(limit).build()
+    };
+    assert!(at_once(1).is_ok() && at_once(usize::MAX).is_ok());
+    let error = at_once(0).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ConfigErrorKind::Limit, "max_concurrent_verifications"));
+    assert!(error.to_string().ends_with("write at least 1, or leave it out"), "{error}");
 }
 
 #[test]

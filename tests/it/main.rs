@@ -23,6 +23,7 @@ mod backend;
 mod bad_endpoints;
 #[cfg(feature = "reqwest")]
 mod chaos;
+mod busy;
 mod cache;
 mod config;
 mod contract;

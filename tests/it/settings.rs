@@ -307,6 +307,7 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
         issuer("pem_file = \"public.pem\""),
         keys("audience = [\"a\", \"b\"]\nleeway = \"0s\"\ntypes = [\"\"]"),
         keys("audience = []\ndangerous_any_audience = true"),
+        format!("max_concurrent_verifications = 1\n{}", keys("")),
         route("path = \"/\"\nscopes = []"),
         route("path = \"/\"\n[[route]]\npath = \"/\"\nmethod = \"GET\""),
     ] {
@@ -320,6 +321,16 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
         ("resource = 1".to_owned(), "resource", "expected a string"),
         (format!("unknown = 1\n{}", keys("")), "unknown", "expected one of"),
         (keys("unknown = 1"), "issuer[0].unknown", "expected one of"),
+        (
+            format!("max_concurrent_verifications = 0\n{}", keys("")),
+            "max_concurrent_verifications",
+            "write at least 1",
+        ),
+        (
+            format!("max_concurrent_verifications = -1\n{}", keys("")),
+            "max_concurrent_verifications",
+            "expected usize",
+        ),
         (route("path = \"/\"\nunknown = 1"), "route[0].unknown", "expected one of"),
         (format!("listen = \"here\"\n{}", keys("")), "listen", "write one such as \"127.0.0.1:8080\""),
         (format!("listen = \"127.0.0.1\"\n{}", keys("")), "listen", "an address with a port"),

@@ -29,8 +29,8 @@ type Change<'a> = &'a dyn Fn(&mut CertificateParams);
 const DAY: u64 = 24 * 60 * 60;
 
 /// A root, an authority below it, and a signer of tokens below that, all with Ed25519, as Tarkov Database has them.
-struct Pki {
-    clock: ManualClock,
+pub(crate) struct Pki {
+    pub(crate) clock: ManualClock,
     root: Authority,
     middle: Authority,
     leaf: Signer,
@@ -45,7 +45,7 @@ struct Signer {
 const SAME: Change<'_> = &|_| ();
 
 impl Pki {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(SAME, SAME, SAME)
     }
 
@@ -61,12 +61,24 @@ impl Pki {
         chain([&*self.leaf.der, self.middle.der()])
     }
 
-    fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         self.leaf.token(self.chain())
     }
 
+    /// No two are the same.
+    pub(crate) fn new_token(&self) -> String {
+        let mut claims = claims();
+        claims["jti"] = STANDARD.encode(ed25519().public_key_raw()).into();
+        let header = json!({"alg": "EdDSA", "typ": "access", "x5c": self.chain()});
+        self.leaf.sign(&header, &claims)
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer {
+        tarkov().keys(Keys::x5c(self.root.pem()))
+    }
+
     fn api(&self) -> ResourceServer {
-        self.serve(&self.root.pem())
+        build(&self.clock, [self.issuer()]).unwrap()
     }
 
     fn serve(&self, roots: &str) -> ResourceServer {
