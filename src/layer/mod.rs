@@ -7,6 +7,7 @@ mod service;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tower_layer::Layer;
 
@@ -118,6 +119,23 @@ impl<R: Clone> BearerAuthLayer<R> {
         self.with(Policy::new(server.clone(), access.clone(), Trusted::Only(trusted.into())))
     }
 
+    /// A layer that accepts tokens only for so long after they were issued (`iat`), give or take the issuer's leeway: for
+    /// routes where a token that was revoked, or whose client has lost its rights, must be of no use soon. An older one, and
+    /// one without `iat`, is 401, and the client gets a new one.
+    ///
+    /// ```
+    /// # use tower_bearer::{BearerAuthLayer, testing::Idp};
+    /// # let idp = Idp::new("https://id.example.com");
+    /// # let auth = BearerAuthLayer::new(idp.resource_server("https://api.example.com"));
+    /// let payments = auth.scopes(["pay"]).max_age(std::time::Duration::from_secs(120));
+    /// # let _ = payments;
+    /// ```
+    pub fn max_age(&self, max_age: Duration) -> Self {
+        let Policy { server, access, trusted, .. } = &*self.policy;
+        let policy = Policy::new(server.clone(), access.clone(), trusted.clone());
+        self.with(Policy { max_age: Some(max_age), ..policy })
+    }
+
     /// A layer whose refusals look like this. See [`Respond`](crate::Respond).
     ///
     /// ```
@@ -140,7 +158,9 @@ impl<R: Clone> BearerAuthLayer<R> {
         self.with(Policy::new(server.clone(), access, trusted.clone()))
     }
 
+    /// The age stays what it was, unless another is given.
     fn with(&self, policy: Policy) -> Self {
+        let policy = Policy { max_age: policy.max_age.or(self.policy.max_age), ..policy };
         Self { policy: Arc::new(policy), respond: self.respond.clone() }
     }
 }

@@ -1,6 +1,7 @@
 //! [`Policy`]: what is to be done with a request, in a straight line.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, Entry, HeaderMap};
 use http::{Extensions, Request, Response};
@@ -9,9 +10,11 @@ use super::credentials::Credentials;
 use crate::access::{Ask, MethodAccess};
 use crate::event::{Event, RejectionKind};
 use crate::identity::ServerIdentity;
+use crate::jose::TokenError;
 use crate::lookup::is_token68;
 use crate::refusal::{Rejection, RequestHead, Respond};
 use crate::server::{Pending, ResourceServer, Stop, Trusted, Verified, Waited};
+use crate::time::Timestamp;
 use crate::token::Token;
 
 /// What a layer asks for, shared by all its services.
@@ -20,6 +23,8 @@ pub(crate) struct Policy {
     pub(super) server: ResourceServer,
     pub(super) access: Access,
     pub(super) trusted: Trusted,
+    /// How long ago tokens may have been issued.
+    pub(super) max_age: Option<Duration>,
 }
 
 /// What the layer asks for: always the same, or by method.
@@ -56,7 +61,7 @@ impl Policy {
             assert!(server.has_issuer(name), "no issuer is called {name:?}");
         }
         server.0.note_scopes(scopes);
-        Self { server, access, trusted }
+        Self { server, access, trusted, max_age: None }
     }
 
     /// The whole of one request: credentials, verification, the route's rule.
@@ -87,6 +92,13 @@ impl Policy {
             let issuer = Some(token.trusted_issuer().clone());
             refuse(Rejection::new(RejectionKind::InsufficientScope).with_issuer(issuer))
         };
+        let allow = |token: &Token| match self.check_age(token) {
+            Ok(()) if rule.allows(token) => None,
+            Ok(()) => Some(lacks_scope(token)),
+            Err(fault) => {
+                Some(refuse(Rejection::from(fault).with_issuer(Some(token.trusted_issuer().clone()))))
+            }
+        };
         let raw = match Credentials::read(request.headers()) {
             Credentials::Bearer(raw) => raw,
             Credentials::None if *optional => {
@@ -110,13 +122,13 @@ impl Policy {
                 Err(stop) => return refuse(stop.into_rejection()),
             }
             // The span was told by whoever verified it; some exporters keep what is said twice.
-            return if rule.allows(token) { Decision::Pass } else { lacks_scope(token) };
+            return allow(token).unwrap_or(Decision::Pass);
         }
         match self.server.0.verify(raw, &self.trusted, waited) {
             Ok(Verified { token, cached }) => {
                 record(&token);
-                if !rule.allows(&token) {
-                    return lacks_scope(&token);
+                if let Some(refused) = allow(&token) {
+                    return refused;
                 }
                 let issuer = token.issuer_name();
                 self.server.0.identity.observers.tell(&Event::Accepted { issuer, cached });
@@ -130,6 +142,14 @@ impl Policy {
             Err(stop @ Stop::Pending(_)) if waited.is_some() => refuse(stop.into_rejection()),
             Err(Stop::Pending(pending)) => Decision::Wait(pending),
         }
+    }
+
+    fn check_age(&self, token: &Token) -> Result<(), TokenError> {
+        let Some(max_age) = self.max_age else { return Ok(()) };
+        let issued = token.validity().issued_at.ok_or(TokenError::MissingClaim)?;
+        let now: Timestamp = self.server.0.identity.clock.now().into();
+        let leeway = token.trusted_issuer().leeway;
+        if now > issued.plus(max_age).plus(leeway) { Err(TokenError::Time) } else { Ok(()) }
     }
 
     /// Whether an outer layer of the same server has just verified this very token, and it comes from an issuer

@@ -45,6 +45,7 @@ mod long;
 mod lookup;
 mod loopback;
 mod matrix;
+mod max_age;
 mod mcp;
 mod metadata;
 mod mutate;
