@@ -44,6 +44,9 @@ const SHARDS: usize = 16;
 /// So many bytes at the end of a token say where it is stored: 96 bits of its signature.
 const HASHED: usize = 16;
 
+/// No token with a signature is as short as this, and few opaque ones are longer.
+const OPAQUE: usize = 128;
+
 /// What an entry takes besides its token: its places in a map and a queue, either of which may be a little more than half
 /// empty.
 const BOOKKEEPING: usize = size_of::<(u64, Verdict)>() * 16 / 7 + 2 * size_of::<u64>();
@@ -164,10 +167,11 @@ impl Cache {
         self.near.forget(token.raw());
     }
 
-    /// A token ends with its signature, which nobody but the issuer chooses: the last bytes of it tell tokens apart as well
-    /// as all would, at a tenth of the time.
+    /// A token with a signature ends with it, and nobody but the issuer chooses that: the last bytes of it tell tokens apart
+    /// as well as all would, at a tenth of the time. What is shorter may be opaque, and end in anything.
     fn hash(&self, raw: &[u8]) -> u64 {
-        self.hasher.hash_one(raw.last_chunk::<HASHED>().map_or(raw, |end| end))
+        let end = raw.last_chunk::<HASHED>().filter(|_| raw.len() > OPAQUE);
+        self.hasher.hash_one(end.map_or(raw, |end| end))
     }
 
     fn moment(&self, now: Instant) -> Moment {

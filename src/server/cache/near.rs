@@ -25,13 +25,14 @@ struct Slots(Box<[Slot]>);
 
 #[derive(Default)]
 struct Slot {
-    /// The token that came last and is not kept, by its end. The second time in a row it takes the place of what is.
-    next: u64,
+    /// The token that came last and is not kept. The second time in a row it takes the place of what is.
+    next: u128,
     kept: Option<Kept>,
 }
 
 /// See [`Verdict`](super::Verdict).
 struct Kept {
+    end: u128,
     token: Token,
     asked: Option<Box<Trusted>>,
     until: Moment,
@@ -40,9 +41,11 @@ struct Kept {
 
 impl Near {
     pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Moment) -> Option<Token> {
-        let slots = self.0.get()?.try_borrow().ok()?;
-        let kept = slots.at(end(raw))?.kept.as_ref()?;
+        let (slots, end) = (self.0.get()?.try_borrow().ok()?, end(raw)?);
+        let kept = slots.at(end)?.kept.as_ref()?;
+        // Texts are compared only where the whole end is the same: how long it takes tells nothing of one that is kept.
         let is_it = now < kept.until
+            && kept.end == end
             && kept.token.is(raw)
             && trusted.is_answered_by(kept.asked.as_deref(), kept.token.issuer_name());
         kept.turns.set(kept.turns.get().wrapping_add(1) % TURNS);
@@ -51,8 +54,8 @@ impl Near {
 
     /// Whether to [keep](Self::keep) a token that had to be asked for elsewhere.
     pub(super) fn wants(&self, token: &Token) -> bool {
+        let Some(end) = end(token.raw()) else { return false };
         let Ok(mut slots) = self.0.get_or(RefCell::default).try_borrow_mut() else { return false };
-        let end = end(token.raw());
         let Some(slot) = slots.at_mut(end) else { return false };
         if slot.kept.as_ref().is_some_and(|kept| kept.token.is(token.raw())) || token.size() > MAX_SIZE {
             return false;
@@ -61,31 +64,33 @@ impl Near {
     }
 
     pub(super) fn keep(&self, token: &Token, asked: Option<Box<Trusted>>, until: Moment) {
-        let kept = Kept { token: token.copy(), asked, until, turns: Cell::new(0) };
-        if let Some(slots) = self.0.get()
-            && let Ok(mut slots) = slots.try_borrow_mut()
-            && let Some(slot) = slots.at_mut(end(token.raw()))
-        {
-            slot.kept = Some(kept);
-        }
+        let Some(end) = end(token.raw()) else { return };
+        let kept = Kept { end, token: token.copy(), asked, until, turns: Cell::new(0) };
+        self.change(end, |slot| slot.kept = Some(kept));
     }
 
     pub(super) fn forget(&self, raw: &[u8]) {
+        if let Some(end) = end(raw) {
+            self.change(end, |slot| slot.kept = None);
+        }
+    }
+
+    fn change(&self, end: u128, change: impl FnOnce(&mut Slot)) {
         if let Some(slots) = self.0.get()
             && let Ok(mut slots) = slots.try_borrow_mut()
-            && let Some(slot) = slots.at_mut(end(raw))
+            && let Some(slot) = slots.at_mut(end)
         {
-            slot.kept = None;
+            change(slot);
         }
     }
 }
 
 impl Slots {
-    fn at(&self, end: u64) -> Option<&Slot> {
+    fn at(&self, end: u128) -> Option<&Slot> {
         self.0.get(place(end))
     }
 
-    fn at_mut(&mut self, end: u64) -> Option<&mut Slot> {
+    fn at_mut(&mut self, end: u128) -> Option<&mut Slot> {
         self.0.get_mut(place(end))
     }
 }
@@ -97,13 +102,14 @@ impl Default for Slots {
 }
 
 /// A signature ends in what nobody chooses. (Whoever could choose would push out his own tokens.)
-fn end(raw: &[u8]) -> u64 {
-    raw.last_chunk().map_or(0, |end| u64::from_le_bytes(*end))
+fn end(raw: &[u8]) -> Option<u128> {
+    raw.last_chunk().map(|end| u128::from_le_bytes(*end))
 }
 
-/// Six bits of each of the last characters differ; all of them count.
-fn place(end: u64) -> usize {
-    let mixed = end.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+/// Six bits of each of the last characters differ; those of eight of them count.
+fn place(end: u128) -> usize {
+    let [.., a, b, c, d, e, f, g, h] = end.to_le_bytes();
+    let mixed = u64::from_le_bytes([a, b, c, d, e, f, g, h]).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     usize::from(mixed.to_be_bytes()[0]) % MAX_CACHED_BY_THREAD
 }
 
@@ -129,9 +135,9 @@ mod tests {
     #[test]
     fn what_comes_twice_in_a_row_is_kept_until_its_end() {
         let (near, now, until) = (Near::default(), Moment(0), Moment(1));
-        let one = token("one token", 0);
-        let others = (0..10_000).map(|n| token(&format!("token {n:08}"), 0));
-        let mut neighbours = others.filter(|other| place(end(other.raw())) == place(end(one.raw())));
+        let one = token("one token of many", 0);
+        let others = (0..10_000).map(|n| token(&format!("another token {n:08}"), 0));
+        let mut neighbours = others.filter(|other| end(other.raw()).map(place) == end(one.raw()).map(place));
         let other = neighbours.next().unwrap();
         assert!(near.find(one.raw(), &ALL, now).is_none());
         assert_eq!([&one, &other, &one].map(|token| kept(&near, token, until)), [false; 3]);
@@ -151,7 +157,7 @@ mod tests {
     #[test]
     fn the_shared_one_is_asked_from_time_to_time() {
         let (near, now, until) = (Near::default(), Moment(0), Moment(1));
-        let one = token("one token", 0);
+        let one = token("one token of many", 0);
         assert_eq!([false, true], [(), ()].map(|()| kept(&near, &one, until)));
         let turns = usize::from(TURNS);
         let asked = |_: &usize| near.find(one.raw(), &ALL, now).is_none();
@@ -163,7 +169,7 @@ mod tests {
     fn what_is_large_is_left_to_the_shared_one() {
         let (near, until) = (Near::default(), Moment(1));
         for (claims, fits) in [(MAX_SIZE / 2, true), (MAX_SIZE, false)] {
-            let token = token("one token", claims);
+            let token = token("one token of many", claims);
             assert_eq!([(), ()].map(|()| kept(&near, &token, until)), [false, fits]);
         }
     }
