@@ -20,6 +20,24 @@ async fn a_revoked_token_is_good_no_longer_than_the_bound() {
     assert_eq!(world.fault(OPAQUE).await, Some(TokenError::Inactive));
 }
 
+/// Tokens that end alike do not push each other out, and one is never taken for the other.
+#[tokio::test]
+async fn all_of_an_opaque_token_tells_it_from_others() {
+    let world = World::new();
+    let tokens = ["one", "two", "six"].map(|start| format!("{start}-of-the-same-clients-tokens"));
+    for (client, token) in tokens.iter().enumerate() {
+        let mut claims = world.claims();
+        claims["client_id"] = json!(client.to_string());
+        world.book.say(token, claims);
+    }
+    for _ in 0..20 {
+        for (client, token) in tokens.iter().enumerate() {
+            assert_eq!(world.verify(token).await.unwrap().client_id(), Some(client.to_string().as_str()));
+        }
+    }
+    assert_eq!(world.book.asked(), tokens);
+}
+
 /// RFC 7662 §4.
 #[tokio::test]
 async fn nothing_is_remembered_past_its_end() {
