@@ -191,7 +191,7 @@ async fn what_one_denies_the_others_deny() {
 #[tokio::test]
 async fn denials_of_issuers_that_others_trust_are_no_concern_of_ours() {
     let fleet = Fleet::new();
-    let wider = fleet.builder().issuer(Issuer::new("https://other.example.com")).build().unwrap();
+    let wider = fleet.builder().issuer(Idp::new("https://other.example.com").issuer()).build().unwrap();
     let api = fleet.server();
     wider.deny(Denial::issuer("https://other.example.com")).await.unwrap();
     wider.deny(Denial::token(ISSUER, "1")).await.unwrap();
