@@ -1,17 +1,19 @@
 //! What a flood costs: first requests all at once, made-up key ids, a rotation in the middle of them, and what good
-//! requests notice of it.
+//! requests notice of it; and the same of tokens that must be looked up.
 //!
 //! `cargo run --release --example flood` measures with the clocks of this machine and ends; it takes about two minutes.
-//! With `-- --paced` it does the last part only, which is described in `paced.rs`; with `-- --quick` it does less of
+//! With `-- --paced` it does the last part only, which is described in `paced.rs`; with `-- --opaque` what is in
+//! `opaque.rs`; with `-- --quick` it does less of
 //! everything, and leaves the rotation out. Keys are fetched over a real socket on loopback; where nothing else is said,
 //! requests go through the layer in this process, so that the figures are its own and not those of a client.
 //!
-//! It ends with code 1 if a bound is broken that does not depend on how fast the machine is: a fetch beyond the budget, a
-//! good token refused, a made-up one accepted, a request of which nobody knows what became.
+//! It ends with code 1 if a bound is broken that does not depend on how fast the machine is: a fetch beyond the budget, two
+//! calls for one opaque token, a good token refused, a made-up one accepted, a request of which nobody knows what became.
 
 #![expect(clippy::print_stdout, reason = "a program talks to people")]
 
 mod flat_out;
+mod opaque;
 mod paced;
 mod tally;
 mod world;
@@ -30,6 +32,7 @@ struct Size {
     /// Good requests beside the flood.
     good: u32,
     rotation: bool,
+    opaque: opaque::Size,
     paced: paced::Size,
 }
 
@@ -38,6 +41,7 @@ const FULL: Size = Size {
     made_up: 1_000_000,
     good: 3_000,
     rotation: true,
+    opaque: opaque::Size { first_requests: 10_000, made_up: 100_000, good: 1_000, unanswered: 2_000 },
     paced: paced::Size {
         rounds: 5,
         length: Duration::from_secs(1),
@@ -50,6 +54,7 @@ const QUICK: Size = Size {
     made_up: 20_000,
     good: 200,
     rotation: false,
+    opaque: opaque::Size { first_requests: 500, made_up: 1_000, good: 50, unanswered: 300 },
     paced: paced::Size {
         rounds: 1,
         length: Duration::from_millis(200),
@@ -61,11 +66,16 @@ const QUICK: Size = Size {
 #[tokio::main]
 async fn main() -> Result<ExitCode, Error> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let (size, all) = match arguments.as_slice() {
+    let (size, all) = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => (FULL, true),
-        [quick] if quick == "--quick" => (QUICK, true),
-        [paced] if paced == "--paced" => (FULL, false),
-        _ => return Err("usage: flood [--quick | --paced]".into()),
+        ["--quick"] => (QUICK, true),
+        ["--paced"] => (FULL, false),
+        ["--opaque"] => {
+            let mut broken = Vec::new();
+            opaque::flood(&FULL.opaque, &mut broken).await?;
+            return Ok(verdict(&broken));
+        }
+        _ => return Err("usage: flood [--quick | --paced | --opaque]".into()),
     };
     let mut broken = Vec::new();
     let world = World::start().await?;
@@ -76,11 +86,18 @@ async fn main() -> Result<ExitCode, Error> {
     if all && size.rotation {
         flat_out::rotation(&world, &mut broken).await?;
     }
+    if all {
+        opaque::flood(&size.opaque, &mut broken).await?;
+    }
     paced::compare(&world, &size.paced, &mut broken).await?;
     world.check_budget(&mut broken)?;
-    for what in &broken {
+    Ok(verdict(&broken))
+}
+
+fn verdict(broken: &[String]) -> ExitCode {
+    for what in broken {
         println!("BROKEN: {what}");
     }
     println!("{}", if broken.is_empty() { "every bound held" } else { "bounds were broken" });
-    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -60,6 +60,10 @@ impl Tally {
         self.sent.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn unavailable(&self) -> u64 {
+        self.unavailable.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn ended(&self) -> u64 {
         let counts = [&self.ok, &self.unauthorized, &self.unavailable, &self.others, &self.failed];
         counts.iter().fold(0, |sum, count| sum.saturating_add(count.load(Ordering::Relaxed)))

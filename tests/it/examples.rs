@@ -45,6 +45,9 @@ fn flood() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.starts_with("first requests at once: 500 sent, 500 answered 200, in "), "{said}");
+    let opaque = "first requests at once with one opaque token: 500 sent, 500 answered 200, in ";
+    assert!(said.contains(opaque) && said.contains("; 1 call\n"), "{said}");
+    assert!(said.contains("an endpoint that says nothing: 300 sent, 300 answered 503, in "), "{said}");
     assert!(said.ends_with("every bound held\n"), "{said}");
 }
 
