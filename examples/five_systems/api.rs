@@ -3,12 +3,12 @@
 use axum::Router;
 use axum::routing::get;
 use tower_bearer::{
-    Algorithm, BearerAuthLayer, Issuer, Keys, Profile, ResourceServer, ResourceServerBuilder, Rule, Token,
-    all_of, any_of,
+    Algorithm, BearerAuthLayer, ConfigError, Fetch, Introspection, Issuer, Keys, KongTokens, Profile,
+    ResourceServer, ResourceServerBuilder, Rule, Token, all_of, any_of,
 };
 
 use super::API;
-use super::systems::Systems;
+use super::systems::{SECRET, Systems};
 
 /// As the manual has each of them (`manual::providers`). They are on this machine, so their keys come over plain HTTP.
 pub(super) fn issuers(systems: &Systems) -> [Issuer; 4] {
@@ -16,7 +16,10 @@ pub(super) fn issuers(systems: &Systems) -> [Issuer; 4] {
         Issuer::new(systems.clickview.issuer())
             .name("clickview")
             .audience("integrations")
+            .keys(Keys::discovery())
             .algorithms([Algorithm::RS256])
+            // Reference tokens too.
+            .introspection(Introspection::discovered().basic("integrations", SECRET))
             .profile(Profile::clickview())
             .dangerous_allow_http(),
         Issuer::unnamed("tarkov")
@@ -72,6 +75,35 @@ pub(super) fn routes(api: ResourceServer) -> Router {
 pub(super) fn named_only(systems: &Systems) -> ResourceServerBuilder {
     let [clickview, _, _, aidbox] = issuers(systems);
     trusting([clickview, aidbox])
+}
+
+/// wicked's tokens. They look like ClickView's references, and nothing in them tells them apart: they need a server, and
+/// routes, of their own.
+pub(super) fn wicked(systems: &Systems, fetch: impl Fetch) -> Result<ResourceServerBuilder, ConfigError> {
+    let kong = KongTokens::at(systems.wicked.admin_url(), fetch)?;
+    let petstore = systems.wicked.service("petstore").unwrap_or_default();
+    Ok(trusting([Issuer::unnamed("wicked").lookup(kong).audience(petstore)]))
+}
+
+/// And so do the opaque tokens of Aidbox. An answer has no `aud`, so that the clients must be listed.
+pub(super) fn sessions(systems: &Systems) -> ResourceServerBuilder {
+    trusting([Issuer::new(systems.aidbox.issuer())
+        .name("aidbox")
+        .introspection(Introspection::discovered().basic("opaque", SECRET))
+        .clients(["opaque"])
+        .grant("opaque", ["patients"])
+        .profile(Profile::aidbox().optional_audience())
+        .dangerous_allow_http()])
+}
+
+/// The routes of these two.
+pub(super) fn opaque_routes(wicked: ResourceServer, sessions: ResourceServer) -> Router {
+    let (wicked, sessions) = (BearerAuthLayer::new(wicked), BearerAuthLayer::new(sessions));
+    Router::new()
+        .route("/pets", get(who).layer(wicked.scopes(["read"])))
+        .route("/pets/new", get(who).layer(wicked.scopes(["write"])))
+        .route("/sessions", get(who).layer(sessions.scopes(["patients"])))
+        .route("/sessions/reports", get(who).layer(sessions.scopes(["reports"])))
 }
 
 /// Issuer, client, scopes.

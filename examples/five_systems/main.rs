@@ -15,8 +15,8 @@ mod world;
 use std::process::ExitCode;
 
 use axum::routing::get;
-use tower_bearer::BearerAuthLayer;
 use tower_bearer::testing::ManualClock;
+use tower_bearer::{BearerAuthLayer, ReqwestFetch};
 
 use self::systems::{EVERYTHING, READER, Systems};
 use self::world::World;
@@ -31,7 +31,11 @@ async fn main() -> Result<ExitCode, Error> {
     let systems = Systems::serve(clock.clone()).await?;
     let server = api::trusting(api::issuers(&systems)).clock(clock.clone()).build()?;
     let named = BearerAuthLayer::new(api::named_only(&systems).clock(clock.clone()).build()?);
-    let routes = api::routes(server).route("/named", get(api::who).layer(named));
+    let wicked = api::wicked(&systems, ReqwestFetch::new()?)?.clock(clock.clone()).build()?;
+    let sessions = api::sessions(&systems).clock(clock.clone()).build()?;
+    let routes = api::routes(server)
+        .route("/named", get(api::who).layer(named))
+        .merge(api::opaque_routes(wicked, sessions));
     let world = World::serve(systems, clock, routes).await?;
 
     line(["system", "asked for", "sent", "to", "expected", "got"]);
@@ -65,5 +69,5 @@ fn short(text: &str) -> String {
 }
 
 fn line([system, asked, sent, route, expected, got]: [&str; 6]) {
-    println!("{system:<10}{asked:<41}{sent:<44}{route:<18}{expected:<42}{got}");
+    println!("{system:<10}{asked:<46}{sent:<44}{route:<20}{expected:<44}{got}");
 }

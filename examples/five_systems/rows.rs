@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tower_bearer::TokenError;
+use tower_bearer::manual::defaults::ACTIVE_FOR;
 use tower_bearer::testing::TokenBuilder;
 use tower_bearer::testing::systems::Leaf;
 
@@ -33,6 +34,10 @@ pub(super) enum But {
     Nothing,
     /// It is sent so many seconds later.
     Later(u64),
+    /// It is revoked, and sent so many seconds later.
+    Revoked(u64),
+    /// The system is down, and another one like it is sent.
+    Down,
     /// It is sent to another route.
     To(&'static str),
     /// What the system would sign for the client, changed, is sent instead.
@@ -55,6 +60,8 @@ pub(super) enum Expected {
     Refused(TokenError),
     /// 403.
     Forbidden,
+    /// 503.
+    Unavailable,
 }
 
 impl Row {
@@ -75,7 +82,7 @@ impl Row {
     }
 }
 
-use Expected::{Accepted, Forbidden, Refused};
+use Expected::{Accepted, Forbidden, Refused, Unavailable};
 
 fn row(sent: &'static str, but: But, expected: Expected) -> Row {
     Row { sent, but, expected }
@@ -110,6 +117,21 @@ fn common(lifetime: u64) -> Vec<Row> {
     ]
 }
 
+/// What all tokens have in common that are looked up: `lasts` seconds, and `why` they are refused then.
+fn looked_up(lasts: u64, why: TokenError) -> Vec<Row> {
+    let known = ACTIVE_FOR.as_secs();
+    vec![
+        asked(),
+        row("... a second before it ends", But::Later(lasts.saturating_sub(1)), Accepted),
+        row("... expired", But::Later(lasts), Refused(why)),
+        row("... just revoked", But::Revoked(known.saturating_sub(1)), Accepted),
+        row("... revoked a minute ago", But::Revoked(known), Refused(TokenError::Inactive)),
+        instead("a made-up token", |_| "Qx7".repeat(10), TokenError::Inactive),
+        instead("what cannot be a token", |_| "short".to_owned(), TokenError::Structure),
+        row("one that is new, and the system down", But::Down, Unavailable),
+    ]
+}
+
 pub(super) fn cases() -> Vec<Case> {
     [clickview(), wicked(), tarkov(), oro(), aidbox()].into_iter().flatten().collect()
 }
@@ -136,35 +158,53 @@ fn clickview() -> Vec<Case> {
         harmed("... without a client", |token| token.without_claim("client_id"), TokenError::MissingClaim),
         harmed("... without an issuer", |token| token.without_claim("iss"), TokenError::Type),
         harmed("an ID token", |token| token.header("typ", "JWT").claim("aud", "player"), TokenError::Type),
-        instead("a refresh token", |_| format!("{}-1", "9A".repeat(32)), TokenError::Structure),
-        row(
-            "a reference token",
-            But::Asked(Ask::form(ClickView, "/connect/token", "looked-up", scope)),
-            Refused(TokenError::Structure),
-        ),
+        instead("a refresh token", |_| format!("{}-1", "9A".repeat(32)), TokenError::Inactive),
         harmed("... with a made-up key id", |token| token.header("kid", "made-up"), TokenError::UnknownKey),
         row("... on a route of another issuer", But::To("/orders"), Forbidden),
         row("the first by a new key", But::Rotated, Accepted),
         row("... after its key was withdrawn", But::Withdrawn, Refused(TokenError::UnknownKey)),
     ]);
+    let reference = |client, scope| Ask::form(ClickView, "/connect/token", client, scope);
+    let mut by_reference = looked_up(86_400, TokenError::Inactive);
+    by_reference.extend([
+        row(
+            "a reference for another API",
+            But::Asked(reference("looked-up-elsewhere", "&scope=smartembed.admin")),
+            Refused(TokenError::Inactive),
+        ),
+        row("... on a route of another issuer", But::To("/orders"), Forbidden),
+        row("... where only Oro is", But::To("/narrowed/oro"), Refused(TokenError::Structure)),
+    ]);
     vec![
         case(ask(scope), rows),
         case(Ask::basic(ClickView, "/connect/token", "player", scope), vec![asked()]),
+        Case { client: "looked-up", ..case(reference("looked-up", scope), by_reference) },
     ]
 }
 
-/// Its tokens say nothing by themselves.
+/// Its tokens say nothing by themselves, and Kong still lists those that have expired.
 fn wicked() -> Vec<Case> {
-    let opaque = Ask::form(Wicked, "/auth/default/api/petstore/token", "pets", "&scope=read");
-    // Beside a good token of somebody else.
-    vec![Case {
-        system: Oro,
-        ask: Ask::json(Oro, "/oauth2-token", "robot", json!({})),
-        client: "robot",
-        route: "/who",
-        scopes: "orders",
-        rows: vec![row("wicked's opaque token", But::Asked(opaque), Refused(TokenError::Structure))],
-    }]
+    let ask = |api, client| Ask::form(Wicked, api, client, "&scope=read");
+    let petstore = || ask("/auth/default/api/petstore/token", "pets");
+    let case = |ask, client, route, scopes, rows| Case { system: Wicked, ask, client, route, scopes, rows };
+    let mut rows = looked_up(3600 + 60, TokenError::Expired);
+    rows.extend([
+        row(
+            "a token for another API",
+            But::Asked(ask("/auth/default/api/mobile/token", "phone")),
+            Refused(TokenError::Audience),
+        ),
+        row("... on a route for another scope", But::To("/pets/new"), Forbidden),
+        // There such tokens are ClickView's to know.
+        row("... where ClickView's are looked up", But::To("/who"), Refused(TokenError::Inactive)),
+        row("... where only Oro is", But::To("/narrowed/oro"), Refused(TokenError::Structure)),
+        row("... where Aidbox is", But::To("/sessions"), Refused(TokenError::Inactive)),
+    ]);
+    let credentials = Ask::basic(Wicked, "/auth/default/api/petstore/token", "pets", "&scope=read");
+    vec![
+        case(petstore(), "pets", "/pets", "read", rows),
+        case(credentials, "pets", "/pets", "read", vec![asked()]),
+    ]
 }
 
 fn tarkov() -> Vec<Case> {
@@ -244,7 +284,7 @@ fn oro() -> Vec<Case> {
             But::Asked(json("unlisted", json!({}))),
             Refused(TokenError::Audience),
         ),
-        instead("a refresh token", |_| format!("def50200{}", "9a".repeat(300)), TokenError::Structure),
+        instead("a refresh token", |_| format!("def50200{}", "9a".repeat(300)), TokenError::Inactive),
         harmed("... of Tarkov's type", |token| token.header("typ", "access"), TokenError::Type),
         instead("a token by the key of Aidbox", of_aidbox, TokenError::Signature),
         row("... on a route for a scope it gave itself", But::To("/reports"), Forbidden),
@@ -291,7 +331,7 @@ fn aidbox() -> Vec<Case> {
             But::Asked(json("unlisted", for_us())),
             Refused(TokenError::Client),
         ),
-        row("an opaque token", But::Asked(json("opaque", json!({}))), Refused(TokenError::Structure)),
+        row("an opaque token", But::Asked(json("opaque", json!({}))), Refused(TokenError::Inactive)),
         instead(
             "an ID token",
             |systems| systems.aidbox.id_token("ann", "nurse").sign(),
@@ -318,6 +358,16 @@ fn aidbox() -> Vec<Case> {
         row("the first by a new key, without key ids", But::Rotated, Accepted),
         row("... after that", But::Withdrawn, Refused(TokenError::Signature)),
     ]);
+    let mut opaque = looked_up(3600, TokenError::Inactive);
+    opaque.extend([
+        row(
+            "a token of a client that is not listed",
+            But::Asked(json("opaque-unlisted", json!({}))),
+            Refused(TokenError::Client),
+        ),
+        row("... on a route for another scope", But::To("/sessions/reports"), Forbidden),
+        row("... where wicked is", But::To("/pets"), Refused(TokenError::Inactive)),
+    ]);
     let granted = "&audience=https%3A%2F%2Fapi.example.com&scope=system%2F*.read";
     vec![
         case(json("nurse", for_us()), "nurse", "/patients", "patients reports", rows),
@@ -328,6 +378,7 @@ fn aidbox() -> Vec<Case> {
             "",
             vec![asked(), row("... on a route that asks for a grant", But::To("/patients"), Forbidden)],
         ),
+        case(json("opaque", json!({})), "opaque", "/sessions", "patients", opaque),
         case(
             Ask::basic(Aidbox, "/auth/token", "nurse", granted),
             "nurse",

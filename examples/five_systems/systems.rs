@@ -1,5 +1,7 @@
 //! The authorization servers, and how a client gets a token from each: byte by byte as its document says.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use super::{API, Error};
 /// Clients of Tarkov Database are UUIDs.
 pub(super) const READER: &str = "0b5e3a1c-6f2d-4a7e-9c1b-8d7f6e5a4b3c";
 pub(super) const EVERYTHING: &str = "7c1d9e52-3b4a-4f60-8e2d-1a2b3c4d5e6f";
-const SECRET: &str = "its-secret";
+pub(super) const SECRET: &str = "its-secret";
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum System {
@@ -65,15 +67,19 @@ impl Systems {
                 .clock(clock.clone())
                 .client("player", SECRET, ["smartembed.viewkey", "smartembed.admin"])
                 .client("looked-up", SECRET, embeds)
+                .client("looked-up-elsewhere", SECRET, ["smartembed.admin"])
                 .by_reference("looked-up")
+                .by_reference("looked-up-elsewhere")
                 .api_resource("integrations", SECRET, embeds)
                 .api_resource("administration", SECRET, ["smartembed.admin"])
                 .serve()
                 .await?,
             wicked: Wicked::new()
                 .clock(clock.clone())
-                .api("petstore", ["read"])
+                .api("petstore", ["read", "write"])
+                .api("mobile", ["read"])
                 .client("pets", SECRET, "pet-shop", "petstore")
+                .client("phone", SECRET, "pet-shop", "mobile")
                 .serve()
                 .await?,
             tarkov: TarkovDatabase::new([API])
@@ -96,6 +102,8 @@ impl Systems {
                 .jwt_client("visitor", SECRET, [""; 0])
                 .jwt_client("unlisted", SECRET, [""; 0])
                 .client("opaque", SECRET)
+                .client("opaque-unlisted", SECRET)
+                .expires_in(Duration::from_secs(3600))
                 .serve()
                 .await?,
         })
@@ -131,6 +139,32 @@ impl Systems {
             System::Tarkov => Some(self.tarkov.token(client)),
             System::Oro => Some(self.oro.token(client)),
             System::Aidbox => Some(self.aidbox.token(client).claim("aud", API)),
+        }
+    }
+
+    /// Forgets a token, where that can be.
+    pub(super) fn revoke(&self, system: System, token: &str) {
+        match system {
+            System::ClickView => self.clickview.revoke(token),
+            System::Wicked => self.wicked.revoke(token),
+            System::Aidbox => self.aidbox.end_session(token),
+            System::Tarkov | System::Oro => {}
+        }
+    }
+
+    /// Answers nothing from now on, or works again.
+    pub(super) fn set_down(&self, system: System, is_down: bool) {
+        macro_rules! set_down {
+            ($served:expr) => {
+                if is_down { $served.go_down() } else { $served.come_back() }
+            };
+        }
+        match system {
+            System::ClickView => set_down!(self.clickview),
+            System::Wicked => set_down!(self.wicked),
+            System::Tarkov => set_down!(self.tarkov),
+            System::Oro => set_down!(self.oro),
+            System::Aidbox => set_down!(self.aidbox),
         }
     }
 

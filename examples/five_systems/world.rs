@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::map_response;
 use axum::response::Response;
-use tower_bearer::Rejection;
 use tower_bearer::testing::{Loopback, ManualClock, Serving};
+use tower_bearer::{Rejection, RejectionKind};
 
 use super::Error;
 use super::rows::{But, Case, Expected, Row};
@@ -57,6 +57,19 @@ impl World {
                 self.clock.advance(Duration::from_secs(*seconds));
                 self.get(case.route, &token).await?
             }
+            But::Revoked(seconds) => {
+                self.systems.revoke(case.ask.system, &token);
+                self.clock.advance(Duration::from_secs(*seconds));
+                self.get(case.route, &token).await?
+            }
+            But::Down => {
+                // One that is not known yet.
+                let fresh = self.systems.token(&case.ask).await?;
+                self.systems.set_down(case.ask.system, true);
+                let got = self.get(case.route, &fresh).await;
+                self.systems.set_down(case.ask.system, false);
+                got?
+            }
             But::To(route) => self.get(route, &token).await?,
             But::Changed(change) => {
                 let token = self.systems.signed(case.system, case.client).ok_or("it signs nothing")?;
@@ -80,6 +93,7 @@ impl World {
             Expected::Accepted => accepted,
             Expected::Refused(why) => refusal(401, why.name()),
             Expected::Forbidden => refusal(403, "insufficient_scope"),
+            Expected::Unavailable => refusal(503, "unavailable"),
         };
         Ok(Outcome { expected, got })
     }
@@ -103,6 +117,14 @@ impl World {
         let Some(rejection) = rejection else {
             return Ok(self.named(&format!("{} {}", reply.status, reply.body)));
         };
+        if rejection.kind() == RejectionKind::Unavailable {
+            // It is nobody's fault but ours: no challenge, and when to come again.
+            let (challenge, pause) = (reply.header("www-authenticate"), reply.header("retry-after"));
+            return Ok(match (challenge, pause) {
+                (None, Some(_)) => refusal(reply.status, "unavailable"),
+                odd => format!("{} with {odd:?}", reply.status),
+            });
+        }
         // Outside of the layer it is known why; the challenge must say the same.
         let (error, why) = match rejection.token_error() {
             Some(why) => ("invalid_token", why.name()),

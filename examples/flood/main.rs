@@ -1,18 +1,19 @@
 //! What a flood costs: first requests all at once, made-up key ids, a rotation in the middle of them, what good requests
-//! notice of it, and what they notice of forged tokens.
+//! notice of it, and what they notice of forged tokens; and the same of tokens that must be looked up.
 //!
 //! `cargo run --release --example flood` measures with the clocks of this machine and ends; it takes about three minutes.
-//! With `-- --paced` or `-- --forged` it does one of the last two parts only, which are described in `paced.rs` and
-//! `forged.rs`; with `-- --quick` it does less of everything, and leaves the rotation out. Keys are fetched over a real socket on loopback; where nothing else is said,
+//! With `-- --paced`, `-- --forged` or `-- --opaque` it does one part only, which is described in `paced.rs`, `forged.rs` or
+//! `opaque.rs`; with `-- --quick` it does less of everything, and leaves the rotation out. Keys are fetched over a real socket on loopback; where nothing else is said,
 //! requests go through the layer in this process, so that the figures are its own and not those of a client.
 //!
-//! It ends with code 1 if a bound is broken that does not depend on how fast the machine is: a fetch beyond the budget, a
-//! good token refused, a made-up one accepted, a request of which nobody knows what became.
+//! It ends with code 1 if a bound is broken that does not depend on how fast the machine is: a fetch beyond the budget, two
+//! calls for one opaque token, a good token refused, a made-up one accepted, a request of which nobody knows what became.
 
 #![expect(clippy::print_stdout, reason = "a program talks to people")]
 
 mod flat_out;
 mod forged;
+mod opaque;
 mod paced;
 mod tally;
 mod world;
@@ -29,6 +30,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 enum Part {
     Paced,
     Forged,
+    Opaque,
 }
 
 /// How much of each.
@@ -38,6 +40,7 @@ struct Size {
     /// Good requests beside the flood.
     good: u32,
     rotation: bool,
+    opaque: opaque::Size,
     paced: paced::Size,
     forged: forged::Size,
 }
@@ -47,6 +50,7 @@ const FULL: Size = Size {
     made_up: 1_000_000,
     good: 3_000,
     rotation: true,
+    opaque: opaque::Size { first_requests: 10_000, made_up: 100_000, good: 1_000, unanswered: 2_000 },
     paced: paced::Size {
         rounds: 5,
         length: Duration::from_secs(1),
@@ -60,6 +64,7 @@ const QUICK: Size = Size {
     made_up: 20_000,
     good: 200,
     rotation: false,
+    opaque: opaque::Size { first_requests: 500, made_up: 1_000, good: 50, unanswered: 300 },
     paced: paced::Size {
         rounds: 1,
         length: Duration::from_millis(200),
@@ -77,10 +82,12 @@ async fn main() -> Result<ExitCode, Error> {
         [quick] if quick == "--quick" => (QUICK, None),
         [paced] if paced == "--paced" => (FULL, Some(Part::Paced)),
         [forged] if forged == "--forged" => (FULL, Some(Part::Forged)),
-        _ => return Err("usage: flood [--quick | --paced | --forged]".into()),
+        [opaque] if opaque == "--opaque" => (FULL, Some(Part::Opaque)),
+        _ => return Err("usage: flood [--quick | --paced | --forged | --opaque]".into()),
     };
     let mut broken = Vec::new();
-    if only != Some(Part::Forged) {
+    let wanted = |part| only.is_none_or(|only| only == part);
+    if wanted(Part::Paced) {
         let world = World::start().await?;
         if only.is_none() {
             flat_out::first_requests(&world, size.first_requests, &mut broken).await?;
@@ -92,8 +99,11 @@ async fn main() -> Result<ExitCode, Error> {
         paced::compare(&world, &size.paced, &mut broken).await?;
         world.check_budget(&mut broken)?;
     }
-    if only != Some(Part::Paced) {
+    if wanted(Part::Forged) {
         forged::compare(&size.forged, &mut broken).await?;
+    }
+    if wanted(Part::Opaque) {
+        opaque::flood(&size.opaque, &mut broken).await?;
     }
     for what in &broken {
         println!("BROKEN: {what}");

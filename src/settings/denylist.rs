@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::elsewhere::Elsewhere;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::secret::Secret;
 use crate::server::ResourceServerBuilder;
@@ -48,24 +49,10 @@ impl RedisSettings {
         connect(server, &url, self.key.as_deref())
     }
 
+    /// It may hold a password.
     fn url(&self, directory: &Path) -> Result<Secret<String>, ConfigError> {
-        let text = match (&self.url_env, &self.url_file) {
-            (Some(name), None) => std::env::var(name).map_err(|_| {
-                wrong(format!("{name:?} is no environment variable with a text; set it")).at("url_env")
-            })?,
-            (None, Some(file)) => std::fs::read_to_string(directory.join(file)).map_err(|error| {
-                let message = format!("cannot be read ({error}); write a path relative to the settings file");
-                wrong(message).at("url_file")
-            })?,
-            _ => {
-                return Err(wrong(
-                    "not one place of the URL; write url_env or url_file, so that no password is in this file",
-                )
-                .at("url_env"));
-            }
-        };
-        let text = Secret::new(text);
-        Ok(Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
+        let (env, file) = (self.url_env.as_ref(), self.url_file.as_ref());
+        Elsewhere { field: "url", env, file, kind: ConfigErrorKind::Denylist }.read(directory)
     }
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::lookup::{IntrospectionSettings, KongSettings};
 use super::{OneOrMany, Settings, network, wrong};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::jose::{Algorithm, HmacAlgorithm};
@@ -28,6 +29,9 @@ pub(super) struct IssuerSettings {
     pem_file: Option<PathBuf>,
     x5c_root_file: Option<PathBuf>,
     hmac_secret_file: Option<PathBuf>,
+    pub(super) introspection: Option<IntrospectionSettings>,
+    pub(super) kong: Option<KongSettings>,
+    pub(super) token_prefix: Option<String>,
     audience: Option<Vec<String>>,
     algorithms: Option<Vec<String>>,
     profile: Option<String>,
@@ -65,6 +69,7 @@ impl IssuerSettings {
                 return Err(wrong("missing; write iss or, for a system that writes none, name").at("iss"));
             }
         };
+        issuer = self.read_lookup(issuer, whole)?;
         issuer = self.read_keys(issuer, &whole.directory)?;
         issuer = issuer.profile(self.read_profile()?);
         for iss in self.also.iter().flat_map(OneOrMany::as_slice) {
@@ -180,8 +185,10 @@ impl IssuerSettings {
         } else if self.iss.is_none() && self.discovery == Some(true) {
             let message = "there is no iss to start from; write iss, or another key source instead";
             return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("discovery"));
+        } else if self.is_looked_up() && self.discovery != Some(true) {
+            return Ok(issuer);
         } else if self.iss.is_none() || self.discovery == Some(false) {
-            let message = "no key source; write jwks, jwks_file, pem_file, x5c_root_file or hmac_secret_file";
+            let message = "no key source; write jwks, jwks_file, pem_file, x5c_root_file or hmac_secret_file, or have its tokens looked up";
             return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("jwks"));
         } else {
             Keys::discovery()
@@ -198,6 +205,22 @@ impl IssuerSettings {
             ("x5c_root_file", self.x5c_root_file.is_some()),
             ("hmac_secret_file", self.hmac_secret_file.is_some()),
         ]
+    }
+
+    /// Whether its keys are discovered: the default, unless its tokens are looked up.
+    pub(super) fn discovers_keys(&self) -> bool {
+        self.key_field() == "iss" && (self.discovery == Some(true) || !self.is_looked_up())
+    }
+
+    /// The builder's words for the fields.
+    pub(super) fn in_settings(&self, error: ConfigError) -> ConfigError {
+        let error = error.renamed("keys", self.key_field()).renamed("snapshot", "snapshot_file");
+        match &self.introspection {
+            Some(introspection) if error.kind() == ConfigErrorKind::Url => {
+                error.renamed("introspection", introspection.url_field())
+            }
+            _ => error,
+        }
     }
 
     /// The field that a fault of the keys is in; with discovery that is the issuer.

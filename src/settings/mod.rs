@@ -53,7 +53,9 @@
 //! The `Idp` has the `iss` of the file, and serves discovery and `{iss}/jwks`.
 
 mod denylist;
+mod elsewhere;
 mod issuer;
+mod lookup;
 mod network;
 mod route;
 
@@ -153,9 +155,7 @@ impl Settings {
             let faulty =
                 (0..).zip(&self.issuer).find(|(i, _)| error.path().starts_with(&format!("issuer[{i}]")));
             match faulty {
-                Some((_, issuer)) => {
-                    error.renamed("keys", issuer.key_field()).renamed("snapshot", "snapshot_file")
-                }
+                Some((_, issuer)) => issuer.in_settings(error),
                 None => error,
             }
         })
@@ -166,7 +166,8 @@ impl Settings {
     ///
     /// # Errors
     /// For whatever would not work in a field. What only shows in the whole is an error of
-    /// [`build`](ResourceServerBuilder::build), which calls every key source `keys` and `snapshot_file` `snapshot`.
+    /// [`build`](ResourceServerBuilder::build), which calls every key source `keys` and `snapshot_file` `snapshot`. The list
+    /// of `kong` is asked by the crate's own client, whatever [`Fetch`](crate::Fetch) is given later.
     pub fn builder(&self) -> Result<ResourceServerBuilder, ConfigError> {
         let mut server = self.read_network(ResourceServer::builder(&self.resource))?;
         if self.cache == Some(false) {

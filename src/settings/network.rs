@@ -53,34 +53,54 @@ impl IssuerSettings {
         let Some(field) = own.first_field().or_else(|| token.map(|_| "fetch_token_file")) else {
             return Ok(issuer);
         };
-        let Some(url) = self.fetched_from() else {
+        let url = self.fetched_from();
+        if url.is_none() && !self.is_looked_up() {
             return Err(wrong("the keys of this issuer are not fetched; leave it out").at(field));
-        };
+        }
+        if url.is_none() && token.is_some() {
+            return Err(wrong("the keys of this issuer are not fetched; leave it out").at("fetch_token_file"));
+        }
         if token.is_some_and(|file| file.as_os_str().is_empty()) {
             return Err(wrong("empty; write a path relative to the settings file").at("fetch_token_file"));
         }
         #[cfg(feature = "reqwest")]
         {
-            let network = if own.first_field().is_some() { own } else { whole.network() };
-            let mut builder = network.builder(&whole.directory)?;
-            if let Some(file) = token {
+            let mut builder = self.nearest_network(whole).builder(&whole.directory)?;
+            if let Some((url, file)) = url.zip(token) {
                 builder = builder.bearer_file(url, whole.directory.join(file));
             }
             // What can still be wrong with the file is the URL that it is for.
-            let wrong = |error| in_settings(error).renamed("bearer_file", self.key_field());
+            let wrong = |error| self.in_settings(in_settings(error).renamed("bearer_file", "keys"));
             Ok(issuer.fetch(builder.build().map_err(wrong)?))
         }
         #[cfg(not(feature = "reqwest"))]
         {
-            let _ = (url, whole);
+            let _ = whole;
             Err(no_client(field))
         }
+    }
+
+    /// What asks where the server has no say. `is_local`: plain HTTP to this machine needs no certificates.
+    #[cfg(feature = "reqwest")]
+    pub(super) fn client(&self, whole: &Settings, is_local: bool) -> Result<ReqwestFetch, ConfigError> {
+        let network = self.nearest_network(whole);
+        let is_default = network.first_field().is_none();
+        match network.builder(&whole.directory)?.build() {
+            Err(_) if is_local && is_default => ReqwestFetch::without_certificates(),
+            built => built.map_err(in_settings),
+        }
+    }
+
+    #[cfg(feature = "reqwest")]
+    fn nearest_network<'a>(&'a self, whole: &'a Settings) -> Network<'a> {
+        let own = self.network();
+        if own.first_field().is_some() { own } else { whole.network() }
     }
 
     /// Where fetching starts; `None` with fixed keys.
     fn fetched_from(&self) -> Option<&str> {
         match self.key_field() {
-            "iss" => self.iss.as_deref(),
+            "iss" => self.iss.as_deref().filter(|_| self.discovers_keys()),
             "jwks" => self.jwks.as_deref(),
             _ => None,
         }

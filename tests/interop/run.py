@@ -16,7 +16,7 @@ Output: a line `ok NAME` or `FAILED NAME: what` per check, `skipped: interop NAM
 and the closing line `interop: N passed, N failed, N skipped`. Exit code 1 if anything failed.
 
 To add an authorization server, write one function that takes a `Run`, and put it into PARTS. What every server has to
-pass is in `core`, `expiry`, `rotation` and `retirement`.
+pass is in `core`, `expiry`, `rotation` and `retirement`, and for tokens that are looked up in `looked_up`.
 """
 
 import base64
@@ -225,6 +225,15 @@ class Token:
             yield name, ".".join(map(encode, copy))
 
 
+@dataclass
+class Opaque:
+    """A token that says nothing by itself."""
+
+    text: str
+    client: str
+    scopes: list
+
+
 # --- Processes -------------------------------------------------------------------------------------------------------
 
 
@@ -246,12 +255,12 @@ class Server:
         try:
             self.url = self._ready()
         except BaseException:
-            self._end()
+            self.end()
             raise
         return self
 
     def __exit__(self, *_):
-        self._end()
+        self.end()
 
     def _ready(self):
         deadline = time.monotonic() + START_TIMEOUT
@@ -270,7 +279,8 @@ class Server:
                 raise RuntimeError(f"{self.name} was not ready after {START_TIMEOUT} s")
             time.sleep(0.05)
 
-    def _end(self):
+    def end(self):
+        """May be called more than once."""
         if self.process.poll() is None:
             self.process.send_signal(self.stop)
         try:
@@ -291,24 +301,34 @@ class Api(Server):
 class Peer(Server):
     """An authorization server."""
 
-    def token(self, client, scope, **form):
-        """By the client credentials grant. The client's name says how it authenticates itself."""
+    def token(self, client, scope, path="/token", kind=Token, **form):
+        """By the client credentials grant."""
         form = {"grant_type": "client_credentials", "scope": scope, **form}
-        headers = [("Content-Type", "application/x-www-form-urlencoded")]
-        secret = f"{client}-secret"
-        if client.startswith("basic"):
-            # RFC 6749 section 2.3.1: encoded as a form first.
-            pair = f"{quote(client)}:{quote(secret)}".encode()
-            headers.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
-        else:
-            form |= {"client_id": client, "client_secret": secret}
-        answer = request("POST", self.url + "/token", headers, urlencode(form).encode())
+        answer = self.post(path, client, form)
         if answer.status != 200:
             raise RuntimeError(f"{self.name} gave {client} no token: {answer}")
         body = answer.json()
         if body["token_type"].lower() != "bearer":
             raise RuntimeError(f"{self.name} gave {client} a token of type {body['token_type']!r}")
-        return Token(body["access_token"], client, scope.split())
+        return kind(body["access_token"], client, scope.split())
+
+    def revoke(self, path, token):
+        """RFC 7009."""
+        answer = self.post(path, token.client, {"token": token.text, "token_type_hint": "access_token"})
+        if answer.status != 200:
+            raise RuntimeError(f"{self.name} does not revoke: {answer}")
+
+    def post(self, path, client, form):
+        """The client's name says how it authenticates itself."""
+        headers = [("Content-Type", "application/x-www-form-urlencoded")]
+        secret = f"{client}-secret"
+        if client.startswith(("basic", "opaque")):
+            # RFC 6749 section 2.3.1: encoded as a form first.
+            pair = f"{quote(client)}:{quote(secret)}".encode()
+            headers.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
+        else:
+            form = {**form, "client_id": client, "client_secret": secret}
+        return request("POST", self.url + path, headers, urlencode(form).encode())
 
     def control(self, what):
         answer = request("POST", f"{self.url}/_ctl/{what}", body=b"")
@@ -356,13 +376,65 @@ class Cached:
         return max(when for status, when in self.answers if status == 200)
 
 
-def toml(listen="127.0.0.1:0", resource=RESOURCE, issuers=(), routes=()):
-    """A settings file. JSON's strings, lists of them, and booleans are TOML's too."""
-    lines = [f"listen = {json.dumps(listen)}", f"resource = {json.dumps(resource)}"]
+class KongAdmin:
+    """The admin port of a Kong before a peer that has Kong's list of tokens, but asks for a password and lists no
+    credentials. `secret` is the password that the peer is told."""
+
+    def __init__(self, peer):
+        self.secret = "rs-client-secret"
+        admin = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                parts = urlsplit(self.path)
+                if parts.path == "/oauth2":
+                    # There a credential has the id of its client.
+                    client = parts.query.removeprefix("id=")
+                    status, body = 200, json.dumps({"data": [{"id": client, "client_id": client}]}).encode()
+                else:
+                    pair = base64.b64encode(f"rs-client:{admin.secret}".encode()).decode()
+                    answer = request("GET", peer.url + self.path, [("Authorization", f"Basic {pair}")])
+                    status, body = answer.status, answer.body
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def handle(self):
+                # A peer that is gone is a connection that ends.
+                with contextlib.suppress(RuntimeError):
+                    super().handle()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def toml(listen="127.0.0.1:0", resource=RESOURCE, cache=True, issuers=(), routes=()):
+    """A settings file."""
+    lines = [f"{key} = {value(it)}" for key, it in (("listen", listen), ("resource", resource), ("cache", cache))]
     for table, entries in (("issuer", issuers), ("route", routes)):
         for entry in entries:
-            lines += ["", f"[[{table}]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
+            lines += ["", f"[[{table}]]", *(f"{key} = {value(it)}" for key, it in entry.items())]
     return "\n".join(lines) + "\n"
+
+
+def value(it):
+    """JSON's strings, lists of them, and booleans are TOML's too."""
+    if isinstance(it, dict):
+        return "{ " + ", ".join(f"{key} = {value(member)}" for key, member in it.items()) + " }"
+    return json.dumps(it)
 
 
 @dataclass
@@ -375,14 +447,16 @@ class Run:
     count: int = 0
 
     @contextlib.contextmanager
-    def api(self, name, peer, **issuer):
-        """A fresh example server that trusts this authorization server, and knows no key yet."""
+    def api(self, name, peer, /, cache=True, secret="rs-client-secret", **issuer):
+        """A fresh example server that trusts this authorization server, and knows no key yet. `None` leaves a field out."""
         self.count += 1
         name = f"{name} server {self.count}"
         settings = self.logs / f"{name}.toml"
         trusted = {"iss": peer.url, "dangerous_allow_http": True, **issuer}
-        settings.write_text(toml(issuers=[trusted], routes=ROUTES))
-        with Api(name, [self.binary, "--settings", settings], self.logs, stop=signal.SIGINT) as api:
+        trusted = {key: value for key, value in trusted.items() if value is not None}
+        settings.write_text(toml(cache=cache, issuers=[trusted], routes=ROUTES))
+        command, env = [self.binary, "--settings", settings], {"OUR_SECRET": secret}
+        with Api(name, command, self.logs, env=env, stop=signal.SIGINT) as api:
             yield api
         self.checks.same(f"{name}: ends on ctrl-c", api.exit_code, 0)
 
@@ -502,6 +576,81 @@ def retirement(run, name, peer, kinds, **issuer):
             run.checks.that(f"{name}: {kind} by the new key", status(api.get("/read", token), 200))
 
 
+# Who we are, at every introspection endpoint. The secret is in the environment of the example server.
+RS_CLIENT = {"client_id": "rs-client", "client_secret_env": "OUR_SECRET"}
+
+
+def unavailable(answer):
+    """What is wrong with an answer to a token of which nobody knows anything: our fault, and not the client's."""
+    faults = status(answer, 503) + differs("challenges", answer.all("www-authenticate"), [])
+    pauses = answer.all("retry-after")
+    return faults + ([] if len(pauses) == 1 and re.fullmatch(r"[1-9]\d?", pauses[0]) else [f"Retry-After is {pauses}"])
+
+
+def looked_up(run, name, peer, audience, grant, /, revoke=None, wrong=None, **issuer):
+    """Everything about tokens that a peer of its own is asked about; at the end that is down.
+
+    `grant` asks for one by scope and form fields, `revoke` revokes one, `wrong` is what is different where the peer does
+    not know us.
+    """
+
+    def check(what, fault):
+        run.checks.that(f"{name}: {what}", fault)
+
+    def found(answer, token):
+        if answer.status != 200:
+            return status(answer, 200)
+        body = answer.json()
+        wanted = {"client_id": token.client, "scopes": sorted(token.scopes), "audience": [audience]}
+        got = {**body, "scopes": sorted(body["scopes"])}
+        faults = [fault for key in wanted for fault in differs(key, got[key], wanted[key])]
+        lives = body["expires_at"] - time.time()
+        return faults + ([] if 0 < lives <= 3600 else [f"it lives for {lives} s"])
+
+    issuer = {"audience": [audience], **issuer}
+    with run.api(name, peer, **issuer) as api:
+        token, admin = grant("read"), grant("read admin")
+        for _ in range(2):
+            check("read on /read", found(api.get("/read", token), token))
+        check("read and admin on /admin", found(api.get("/admin", admin), admin))
+        check("a token on /open", found(api.get("/open", token), token))
+        check("read on /admin", refused(api.get("/admin", token), 403, "insufficient_scope", ["admin"]))
+        check("an unknown token", bad_token(api.get("/read", "Qx7" * 10)))
+        check("an unknown token on /open", bad_token(api.get("/open", "Qx7" * 10)))
+        check("one letter changed", bad_token(api.get("/read", token.text[:-1] + ("B" if token.text[-1] == "A" else "A"))))
+        check("what cannot be a token", bad_token(api.get("/read", "short")))
+        check("what begins like a JWT", bad_token(api.get("/read", "eyJhbGciOiJub25lIn0.e30.")))
+        check("no token", refused(api.get("/read"), 401))
+    with run.api(name, peer, leeway="0s", **issuer) as api:
+        token = grant("read", ttl="3")
+        answer = api.get("/read", token)
+        check("before its expiry", found(answer, token))
+        if answer.status == 200:
+            time.sleep(min(max(answer.json()["expires_at"] - time.time(), 0) + 0.05, 5))
+        check("after its expiry", bad_token(api.get("/read", token)))
+    with run.api(name, peer, **{**issuer, "audience": ["https://other.example.com"]}) as api:
+        check("a token for another audience", bad_token(api.get("/read", grant("read"))))
+    if revoke:
+        with run.api(name, peer, cache=False, **issuer) as api:
+            token, other = grant("read"), grant("read")
+            check("before it is revoked", found(api.get("/read", token), token))
+            revoke(token)
+            check("revoked", bad_token(api.get("/read", token)))
+            check("another one then", found(api.get("/read", other), other))
+    token = grant("read")
+    with wrong() if callable(wrong) else contextlib.nullcontext():
+        with run.api(name, peer, **{**issuer, **({} if callable(wrong) else {"secret": "wrong"})}) as api:
+            check("with a wrong secret", unavailable(api.get("/read", token)))
+            check("with a wrong secret, an unknown token", unavailable(api.get("/read", "Qx7" * 10)))
+    with run.api(name, peer, **issuer) as api:
+        token, unseen = grant("read"), grant("read")
+        check("before the peer is down", found(api.get("/read", token), token))
+        peer.end()
+        check("a new token while it is down", unavailable(api.get("/read", unseen)))
+        check("an unknown token while it is down", unavailable(api.get("/read", "Qx7" * 10)))
+        check("a remembered one while it is down", found(api.get("/read", token), token))
+
+
 # --- The authorization servers ---------------------------------------------------------------------------------------
 
 
@@ -544,6 +693,36 @@ def oidc_provider(run):
         rotation(run, f"{name} rotation", peer, kinds, fetches, **issuer)
         retirement(run, f"{name} retirement", peer, kinds, **issuer)
         outage(run, f"{name} outage", peer, kinds["ES256"], **issuer)
+
+
+def oidc_provider_opaque(run):
+    node, folder = install_node(), npm_packages()
+    audience, jwts = "urn:api:opaque", "urn:api:es256"
+    with run.peer("oidc-provider opaque", [node, "oidc-provider.mjs"], folder) as peer:
+        name = peer.name
+
+        def grant(scope, client="basic-client", **form):
+            return peer.token(client, scope, kind=Opaque, resource=audience, **form)
+
+        def asked():
+            return request("GET", peer.url + "/_ctl/stats").json()["stats"].get("/token/introspection", 0)
+
+        # Both kinds at one server. A JWT is a matter of keys alone, also one that fails.
+        hybrid = {"introspection": RS_CLIENT, "discovery": True, "audience": [audience, jwts]}
+        with run.api(f"{name} hybrid", peer, **hybrid) as api:
+            jwt, opaque = peer.token("post-client", "read", resource=jwts), grant("read")
+            run.checks.that(f"{name}: a JWT beside it", identity(api.get("/read", jwt), jwt, peer.url, jwts))
+            for segment, changed in jwt.changed():
+                answer = api.get("/read", changed)
+                run.checks.that(f"{name}: a JWT with one byte of the {segment} changed", bad_token(answer))
+            run.checks.same(f"{name}: nobody was asked about JWTs", asked(), 0)
+            answers = [api.get("/read", opaque).status for _ in range(20)]
+            run.checks.same(f"{name}: {len(answers)} requests with one token", set_of(answers), [200])
+            run.checks.same(f"{name}: one call for them", asked(), 1)
+        looked_up(
+            run, name, peer, audience, grant, revoke=lambda token: peer.revoke("/token/revocation", token),
+            introspection=RS_CLIENT,
+        )  # fmt: skip
 
 
 def outage(run, name, peer, form, **issuer):
@@ -704,6 +883,53 @@ def authlib(run):
             retirement(run, f"{name} retirement", peer, kinds, **issuer)
 
 
+def authlib_opaque(run):
+    python, folder = pip_packages()
+    env = {"AUD": RESOURCE, "AUTHLIB_INSECURE_TRANSPORT": "1"}
+    with run.peer("authlib opaque", [python, "authlib_as.py"], folder, **env) as peer:
+        looked_up(
+            run, peer.name, peer, RESOURCE,
+            lambda scope, **form: peer.token("opaque-client", scope, kind=Opaque, **form),
+            revoke=lambda token: peer.revoke("/revoke", token), introspection=RS_CLIENT,
+        )  # fmt: skip
+
+
+def node_oauth2_server(run):
+    """wicked's paths: by introspection, and by Kong's list. It revokes nothing."""
+    node, folder = install_node(), npm_packages()
+    command = [node, "node-oauth2-server.mjs"]
+
+    def path(api):
+        return f"/auth/default/api/{api}/token"
+
+    for kind in ("introspection", "kong"):
+        with contextlib.ExitStack() as stack:
+            peer = stack.enter_context(run.peer(f"node-oauth2-server {kind}", command, folder))
+
+            def grant(scope, **form):
+                return peer.token("cc-client", scope, path("orders"), Opaque, **form)
+
+            # Its tokens and answers name no issuer.
+            issuer, wrong = {"iss": None, "name": "wicked"}, None
+            if kind == "kong":
+                admin = stack.enter_context(KongAdmin(peer))
+                issuer |= {"dangerous_allow_http": None, "kong": {"admin_url": admin.url}}
+
+                @contextlib.contextmanager
+                def wrong():
+                    admin.secret = "wrong"
+                    yield
+                    admin.secret = "rs-client-secret"
+
+            else:
+                issuer["introspection"] = {"endpoint": f"{peer.url}/introspect", **RS_CLIENT}
+            with run.api(f"{peer.name} APIs", peer, audience=["orders"], **issuer) as api:
+                ours, theirs = grant("read"), peer.token("cc-client", "read", path("users"), Opaque)
+                run.checks.that(f"{peer.name}: a token for this API", status(api.get("/read", ours), 200))
+                run.checks.that(f"{peer.name}: a token for another API", bad_token(api.get("/read", theirs)))
+            looked_up(run, peer.name, peer, "orders", grant, wrong=wrong, **issuer)
+
+
 # --- Installing and building -----------------------------------------------------------------------------------------
 
 
@@ -796,7 +1022,14 @@ def build():
     raise RuntimeError("cargo names no executable of the example")
 
 
-PARTS = {"oidc-provider": oidc_provider, "key-life": key_life, "authlib": authlib}
+PARTS = {
+    "oidc-provider": oidc_provider,
+    "oidc-provider-opaque": oidc_provider_opaque,
+    "key-life": key_life,
+    "authlib": authlib,
+    "authlib-opaque": authlib_opaque,
+    "node-oauth2-server": node_oauth2_server,
+}
 
 
 def main(names):

@@ -364,7 +364,7 @@ fn a_mistake_about_the_denylist_names_its_field_and_no_password() {
             "redis = { url_env = \"TOWER_BEARER_NO_SUCH\" }",
             "denylist.redis.url_env: \"TOWER_BEARER_NO_SUCH\" is no",
         ),
-        ("redis = { }", "denylist.redis.url_env: not one place of the URL; write"),
+        ("redis = { }", "denylist.redis.url_env: not one place of it; write url_env or"),
         ("redis = { url_env = \"HOME\", url_file = \"good\" }", "denylist.redis.url_env: not one place"),
         ("redis = { url_file = \"good\", key = \"\" }", "denylist.redis.key: empty; write"),
     ] {

@@ -11,8 +11,8 @@ use tower_bearer::manual::defaults::{DENYLIST_INTERVAL, DENYLIST_STALE_AFTER, DE
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
     BearerAuthLayer, Changes, Clock, ConfigErrorKind, Denial, DenyErrorKind, Denylist, DenylistError,
-    DenylistErrorKind, DenylistFuture, DenylistState, Event, Issuer, Mark, Rejection, RejectionKind,
-    ResourceServer, ResourceServerBuilder, TokenError,
+    DenylistErrorKind, DenylistFuture, DenylistState, Event, Mark, Rejection, RejectionKind, ResourceServer,
+    ResourceServerBuilder, TokenError,
 };
 
 use crate::leaks::captured;

@@ -561,3 +561,55 @@ fn what_this_build_cannot_do_is_a_mistake() {
         }
     }
 }
+
+/// What is printed there is a file, with each line that is commented out written in its turn, and has every field there is.
+#[test]
+fn the_readme_lists_every_field() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("## Read the settings from a file").unwrap();
+    let (_, rest) = rest.split_once("```toml\n").unwrap();
+    let (block, _) = rest.split_once("```").unwrap();
+    assert!(Settings::from_toml(block).is_ok());
+    let mut fields = 0;
+    for (n, line) in block.lines().enumerate() {
+        let Some(field) = line.strip_prefix("# ").filter(|rest| rest.contains(" = ")) else { continue };
+        fields += 1;
+        // Those of a table that is commented out have no place.
+        let lines = block.lines().enumerate().map(|(m, other)| if m == n { field } else { other });
+        let lines: String = lines.map(|line| format!("{line}\n")).collect();
+        let in_denylist = ["redis", "dangerous_stale"].iter().any(|name| field.starts_with(name));
+        if !in_denylist {
+            Settings::from_toml(&lines).unwrap_or_else(|error| panic!("{field}: {error}"));
+        }
+    }
+    assert!(fields > 20, "{fields}");
+
+    // A mistake names the fields that there are.
+    for text in [
+        "x = 1".to_owned(),
+        MINIMAL.replace("name =", "x ="),
+        format!("{MINIMAL}introspection = {{ x = 1 }}"),
+        format!("{MINIMAL}kong = {{ x = 1 }}"),
+        format!("{MINIMAL}[[route]]\nx = 1"),
+        format!("{MINIMAL}[denylist]\nx = 1"),
+        format!("{MINIMAL}[denylist]\nredis = {{ x = 1 }}"),
+    ] {
+        let error = Settings::from_toml(&text).unwrap_err().to_string();
+        let (_, list) = error.split_once("expected ").unwrap_or_else(|| panic!("{error}"));
+        let names: Vec<_> = list.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{error}");
+        for name in names {
+            assert!(has_field(block, name), "{name} is not in the README");
+        }
+    }
+}
+
+/// A field or a table of this name.
+fn has_field(text: &str, name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.match_indices(name).any(|(at, _)| {
+        let before = text[..at].bytes().next_back().is_some_and(is_part);
+        let rest = text[at + name.len()..].trim_start_matches(' ');
+        !before && (rest.starts_with('=') || rest.starts_with(']'))
+    })
+}

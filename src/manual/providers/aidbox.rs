@@ -1,8 +1,7 @@
 //! Aidbox.
 //!
-//! The profile is [`Profile::aidbox`], for the client credentials grant with `token_format: jwt`. By default tokens are opaque, and
-//! are looked up at `/auth/introspect` ([`Issuer::introspection`](crate::Issuer::introspection)); the answer has no `aud`, so that
-//! the profile needs [`optional_audience`](crate::Profile::optional_audience).
+//! The profile is [`Profile::aidbox`], for the client credentials grant with `token_format: jwt`. By default tokens are
+//! [opaque](#sessions).
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -55,6 +54,46 @@
 //!   "jti": "0d1e2f3a4b"
 //! }
 //! ```
+//!
+//! # Sessions
+//!
+//! An opaque token is a UUID, or one in base64, which stands for a session. It is looked up at `/auth/introspect`, which discovery
+//! finds, with the credentials of a client of ours:
+//!
+//! ```
+//! use tower_bearer::{Introspection, Issuer, Profile};
+//!
+//! # fn secret() -> String { "a secret of ours".to_owned() }
+//! let issuer = Issuer::new("https://shop.aidbox.app")
+//!     .introspection(Introspection::discovered().basic("orders-api", secret()))
+//!     .clients(["web-app"])
+//!     .grant("web-app", ["orders:read"])
+//!     .profile(Profile::aidbox().optional_audience());   // the answer has no aud
+//! # let _ = issuer;
+//! ```
+//!
+//! ```toml
+//! resource = "https://orders.example.com"
+//!
+//! [[issuer]]
+//! iss     = "https://shop.aidbox.app"
+//! profile = "aidbox"
+//! clients = ["web-app"]
+//! optional_audience = true
+//! introspection = { client_id = "orders-api", client_secret_file = "aidbox-secret" }
+//!
+//! [issuer.grants]
+//! web-app = ["orders:read"]
+//! ```
+//!
+//! The answer, whose members no document lists; these are the least that it must have:
+//!
+//! ```json
+//! { "active": true, "client_id": "web-app", "sub": "web-app" }
+//! ```
+//!
+//! A session without an end is asked about again after [`ENDLESS_ACTIVE_FOR`](crate::manual::defaults::ENDLESS_ACTIVE_FOR).
+//! For both kinds of token at one server, write `discovery = true` too; JWTs without `aud` are then accepted of these clients.
 //!
 //! # What to watch for
 //!

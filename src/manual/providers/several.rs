@@ -16,6 +16,8 @@
 //! audience   = ["integrations"]
 //! algorithms = ["RS256"]
 //! profile    = "clickview"
+//! discovery  = true
+//! introspection = { client_id = "integrations", client_secret_file = "clickview-secret" }
 //!
 //! [[issuer]]
 //! name          = "tarkov"
@@ -96,10 +98,16 @@
 //!   keeps them apart is their keys; `typ` and `alg` do before that.
 //! - A token of a good issuer on a route of another is 403: it is valid, and not enough. A layer that is narrowed in code,
 //!   [`BearerAuthLayer::issuers`], does not even try the keys of others, and answers 401.
-//! - [wicked](super::wicked)'s tokens, and others that are opaque, are 401 "not well formed" for all of them: here none is looked up.
+//! - What is opaque is asked about at ClickView, whoever it comes from: here nobody else looks tokens up, and nothing in such a
+//!   token says whose it is. So the tokens of [wicked](super::wicked) and the sessions of Aidbox need a server of their own,
+//!   with routes of their own, unless they start with something that is theirs alone ([`Issuer::token_prefix`]). Their pages
+//!   have the files.
+//! - On a layer that is narrowed to others by [`BearerAuthLayer::issuers`], nobody is asked, and an opaque token is 401 "not well
+//!   formed".
 //!
 //! [`Profile::clickview`]: crate::Profile::clickview
 //! [`Profile::tarkov_database`]: crate::Profile::tarkov_database
 //! [`Profile::oro`]: crate::Profile::oro
 //! [`Profile::aidbox`]: crate::Profile::aidbox
+//! [`Issuer::token_prefix`]: crate::Issuer::token_prefix
 //! [`BearerAuthLayer::issuers`]: crate::BearerAuthLayer::issuers

@@ -18,6 +18,15 @@
 //! # }
 //! ```
 //!
+//! ```toml
+//! resource = "https://petstore.example.com"
+//!
+//! [[issuer]]
+//! name     = "wicked"
+//! kong     = { admin_url = "http://127.0.0.1:8001" }
+//! audience = ["c2b8cb62-6c5a-4e1b-8f5f-8a1f6c2b9d11"]
+//! ```
+//!
 //! ```text
 //! Authorization: Bearer kqJ3x0S7dV2mN8bR5tY1wZ4cF6hG9pLa
 //! ```

@@ -7,6 +7,7 @@ mod desk;
 mod endpoint;
 mod hybrid;
 mod memory;
+mod settings;
 #[cfg(feature = "reqwest")]
 mod systems;
 

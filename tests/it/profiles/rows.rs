@@ -45,6 +45,11 @@ pub(super) fn sample(page: &str, n: usize) -> (Value, Value) {
     (block(), block())
 }
 
+/// What introspection says, the last sample of a page.
+pub(super) fn answer(page: &str) -> Value {
+    serde_json::from_str(&blocks(page, "json").pop().expect("a sample")).unwrap()
+}
+
 /// The settings files on a page.
 pub(crate) fn settings_of(page: &str) -> Vec<String> {
     blocks(page, "toml")

@@ -1,0 +1,126 @@
+//! How opaque tokens are looked up, as a deployer writes it. Who we are is elsewhere: it is a secret.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::elsewhere::Elsewhere;
+use super::{IssuerSettings, Settings};
+use crate::error::{ConfigError, ConfigErrorKind};
+use crate::lookup::Introspection;
+use crate::server::Issuer;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IntrospectionSettings {
+    endpoint: Option<String>,
+    client_id: Option<String>,
+    client_secret_env: Option<String>,
+    client_secret_file: Option<PathBuf>,
+    #[serde(default)]
+    auth: Auth,
+}
+
+/// How the endpoint is told who we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum Auth {
+    #[default]
+    Basic,
+    Post,
+    Bearer,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KongSettings {
+    admin_url: String,
+}
+
+impl IssuerSettings {
+    pub(super) fn is_looked_up(&self) -> bool {
+        self.introspection.is_some() || self.kong.is_some()
+    }
+
+    pub(super) fn read_lookup(&self, issuer: Issuer, whole: &Settings) -> Result<Issuer, ConfigError> {
+        let issuer = match (&self.introspection, &self.kong) {
+            (None, None) => issuer,
+            (Some(introspection), None) => {
+                let introspection = introspection.read(self.iss.is_some(), &whole.directory);
+                issuer.introspection(introspection.map_err(|error| error.at("introspection"))?)
+            }
+            (None, Some(kong)) => kong.read(issuer, self, whole)?,
+            (Some(_), Some(_)) => {
+                return Err(
+                    wrong("another way to look its tokens up than introspection; write one").at("kong")
+                );
+            }
+        };
+        Ok(match &self.token_prefix {
+            Some(prefix) => issuer.token_prefix(prefix),
+            None => issuer,
+        })
+    }
+}
+
+impl IntrospectionSettings {
+    fn read(&self, has_iss: bool, directory: &Path) -> Result<Introspection, ConfigError> {
+        let introspection = match &self.endpoint {
+            Some(url) => Introspection::at(url),
+            None if has_iss => Introspection::discovered(),
+            None => {
+                let message = "missing; where there is no iss to start from, write the URL of the endpoint";
+                return Err(wrong(message).at("endpoint"));
+            }
+        };
+        let (env, file) = (self.client_secret_env.as_ref(), self.client_secret_file.as_ref());
+        let place = Elsewhere { field: "client_secret", env, file, kind: ConfigErrorKind::Lookup };
+        let id = match (self.auth, self.client_id.as_deref()) {
+            (Auth::Bearer, None) => "",
+            (Auth::Bearer, Some(_)) => {
+                let message =
+                    "the token says who we are; leave it out, or write auth = \"basic\" or \"post\"";
+                return Err(wrong(message).at("client_id"));
+            }
+            (_, Some("")) => return Err(wrong("empty; write what the issuer calls us").at("client_id")),
+            (_, Some(id)) => id,
+            (_, None) => return Err(wrong("missing; write what the issuer calls us").at("client_id")),
+        };
+        let secret = place.read(directory)?;
+        let secret = secret.expose();
+        if secret.is_empty() {
+            return Err(place.wrong("nothing is there; put what the issuer gave us there"));
+        }
+        Ok(match self.auth {
+            Auth::Basic => introspection.basic(id, secret),
+            Auth::Post => introspection.post(id, secret),
+            Auth::Bearer => introspection.bearer(secret),
+        })
+    }
+
+    /// The field that a fault of the URL is in.
+    pub(super) fn url_field(&self) -> &'static str {
+        if self.endpoint.is_some() { "introspection.endpoint" } else { "iss" }
+    }
+}
+
+impl KongSettings {
+    /// With the crate's own client: what is given to the server later does not reach it.
+    #[cfg(feature = "reqwest")]
+    fn read(&self, issuer: Issuer, own: &IssuerSettings, whole: &Settings) -> Result<Issuer, ConfigError> {
+        let fetch = own.client(whole, self.admin_url.starts_with("http:"))?;
+        let kong = crate::lookup::KongTokens::at(&self.admin_url, fetch);
+        Ok(issuer.lookup(kong.map_err(|error| error.renamed("url", "kong.admin_url"))?))
+    }
+
+    #[cfg(not(feature = "reqwest"))]
+    fn read(&self, _: Issuer, _: &IssuerSettings, _: &Settings) -> Result<Issuer, ConfigError> {
+        let _ = &self.admin_url;
+        let message = "this build has no client to ask it with; turn on the feature reqwest, or leave it out";
+        Err(ConfigError::new(ConfigErrorKind::Feature, message).at("kong"))
+    }
+}
+
+fn wrong(message: &'static str) -> ConfigError {
+    ConfigError::new(ConfigErrorKind::Lookup, message)
+}

@@ -1,0 +1,266 @@
+//! How tokens are looked up, in a settings file.
+
+use serde_json::json;
+use tower_bearer::ConfigErrorKind;
+use tower_bearer::settings::Settings;
+use tower_bearer::testing::{Idp, ManualClock};
+
+use crate::settings::Folder;
+use crate::support::{API, ISSUER, block_on};
+
+const SECRET: &str = "hunter2";
+
+/// Set by cargo; a test cannot set one.
+const VARIABLE: &str = "CARGO_PKG_NAME";
+
+fn folder(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    folder.write("secret", format!("{SECRET}\r\n"));
+    folder.write("empty", "\n");
+    folder.write("keys.json", Idp::new(ISSUER).jwks());
+    folder
+}
+
+fn of_issuer(rest: &str) -> String {
+    format!("resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\n{rest}\n")
+}
+
+fn unnamed(rest: &str) -> String {
+    of_issuer(rest).replace(&format!("iss = \"{ISSUER}\""), "name = \"x\"")
+}
+
+const BY_FILE: &str = "client_id = \"api\", client_secret_file = \"secret\"";
+const AT: &str = "endpoint = \"https://id.example.com/introspect\"";
+
+#[test]
+fn every_mistake_about_looking_up_names_its_field() {
+    use ConfigErrorKind as K;
+    let folder = folder("lookup-mistakes");
+    let read = |text: &str| {
+        let settings = Settings::read(folder.write("settings.toml", text))?;
+        assert!(!format!("{settings:?}{:?}", settings.builder()?).contains(SECRET));
+        if cfg!(any(feature = "rustls", feature = "native-tls")) {
+            return settings.resource_server().map(drop);
+        }
+        settings.builder()?.fetch(Idp::new(ISSUER)).build().map(drop)
+    };
+    let how = |fields: &str| of_issuer(&format!("introspection = {{ {fields} }}"));
+    let with = |more: &str| how(&format!("{BY_FILE}{more}"));
+    let kong = |url: &str| unnamed(&format!("kong = {{ admin_url = \"{url}\" }}"));
+    for good in [
+        with(""),
+        with(&format!(", {AT}")),
+        with(", auth = \"post\""),
+        with("") + "discovery = true",
+        with("") + "discovery = false",
+        with("") + "jwks_file = \"keys.json\"",
+        with("") + "token_prefix = \"pat_\"",
+        with("")
+            .replace("introspection = { ", "[issuer.introspection]\n")
+            .replace(", ", "\n")
+            .replace(" }", ""),
+        how(&format!("client_id = \"api\", client_secret_env = \"{VARIABLE}\"")),
+        how("client_secret_file = \"secret\", auth = \"bearer\""),
+        unnamed(&format!("introspection = {{ {BY_FILE}, {AT} }}")),
+    ] {
+        read(&good).unwrap_or_else(|error| panic!("{good}\n{error}"));
+    }
+    let introspection = |field: &str| format!("issuer[0].introspection.{field}");
+    let place = "issuer[0]".to_owned();
+    for (text, kind, path, advice) in [
+        (how(""), K::Lookup, introspection("client_id"), "missing; write what the issuer calls us"),
+        (how("client_secret_file = \"secret\""), K::Lookup, introspection("client_id"), "missing"),
+        (
+            with("").replace("\"api\"", "\"\""),
+            K::Lookup,
+            introspection("client_id"),
+            "write what the issuer calls us",
+        ),
+        (with(", auth = \"bearer\""), K::Lookup, introspection("client_id"), "leave it out"),
+        (
+            with("").replace("client_secret_file = \"secret\"", ""),
+            K::Lookup,
+            introspection("client_secret_env"),
+            "write client_secret_env or client_secret_file",
+        ),
+        (
+            with(&format!(", client_secret_env = \"{VARIABLE}\"")),
+            K::Lookup,
+            introspection("client_secret_env"),
+            "not one place",
+        ),
+        (
+            how("client_id = \"api\", client_secret_env = \"TOWER_BEARER_NO_SUCH\""),
+            K::Lookup,
+            introspection("client_secret_env"),
+            "\"TOWER_BEARER_NO_SUCH\" is no environment variable with a text; set it",
+        ),
+        (
+            with("").replace("\"secret\"", "\"absent\""),
+            K::Lookup,
+            introspection("client_secret_file"),
+            "relative to the settings file",
+        ),
+        (
+            with("").replace("\"secret\"", "\"empty\""),
+            K::Lookup,
+            introspection("client_secret_file"),
+            "nothing is there",
+        ),
+        (with(", auth = \"digest\""), K::Settings, introspection("auth"), "expected one of"),
+        (with(", auth = true"), K::Settings, introspection("auth"), ""),
+        (with(", client_secret = \"hunter2\""), K::Settings, introspection("client_secret"), "unknown field"),
+        (with(", endpoint = \"id.example.com\""), K::Url, introspection("endpoint"), "write one such as"),
+        (with(", endpoint = \"http://id.example.com\""), K::Url, introspection("endpoint"), "https"),
+        (with(", endpoint = \"https://api:password@id.example.com\""), K::Url, introspection("endpoint"), ""),
+        (with("").replace("https://", "http://"), K::Url, format!("{place}.iss"), "https"),
+        (
+            unnamed(&format!("introspection = {{ {BY_FILE} }}")),
+            K::Lookup,
+            introspection("endpoint"),
+            "write the URL of the endpoint",
+        ),
+        (with("") + "token_prefix = \"\"", K::Lookup, format!("{place}.token_prefix"), "leave it out"),
+        (with("") + "token_prefix = \"a b\"", K::Lookup, format!("{place}.token_prefix"), "letters, digits"),
+        (of_issuer("token_prefix = \"pat_\""), K::Lookup, format!("{place}.token_prefix"), "not looked up"),
+        (
+            with("") + "kong = { admin_url = \"https://kong\" }",
+            K::Lookup,
+            format!("{place}.kong"),
+            "than introspection; write one",
+        ),
+        (
+            with("") + "fetch_token_file = \"secret\"",
+            K::Fetch,
+            format!("{place}.fetch_token_file"),
+            "not fetched; leave it out",
+        ),
+        (with("") + "snapshot_file = \"x\"", K::Keys, format!("{place}.snapshot_file"), "not fetched"),
+        (
+            with("")
+                + &unnamed(&format!("introspection = {{ {BY_FILE}, {AT} }}"))
+                    .replace(&format!("resource = \"{API}\""), ""),
+            K::Lookup,
+            "issuer[1].token_prefix".to_owned(),
+            "",
+        ),
+        (unnamed("kong = { }"), K::Settings, format!("{place}.kong.admin_url"), "missing"),
+        (
+            unnamed("kong = { admin_url = 1 }"),
+            K::Settings,
+            format!("{place}.kong.admin_url"),
+            "expected a string",
+        ),
+    ] {
+        if kind == K::Url && !cfg!(any(feature = "rustls", feature = "native-tls")) {
+            continue;
+        }
+        let error = read(&text).expect_err(&text);
+        // What only shows in the whole has the builder's names, if it is built by one.
+        let path = if cfg!(feature = "reqwest") { path } else { path.replace("snapshot_file", "snapshot") };
+        assert_eq!((error.kind(), error.path()), (kind, &*path), "{text}\n{error}");
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(advice), "{text}\n{shown}");
+        assert!(!error.to_string().contains('\n') && !shown.contains(SECRET), "{text}\n{shown}");
+    }
+    if cfg!(not(feature = "reqwest")) {
+        let error = read(&kong("http://127.0.0.1:8001")).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (K::Feature, "issuer[0].kong"));
+        return;
+    }
+    for url in ["http://127.0.0.1:8001", "https://kong.internal:8444/admin"] {
+        let is_possible = url.starts_with("http:") || cfg!(any(feature = "rustls", feature = "native-tls"));
+        assert!(read(&kong(url)).is_ok() || !is_possible, "{url}: {:?}", read(&kong(url)));
+    }
+    for (url, advice) in
+        [("kong", "write one such as"), ("http://kong:8001", "localhost"), ("https://api:password@kong", "")]
+    {
+        let error = read(&kong(url)).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (K::Url, "issuer[0].kong.admin_url"), "{url}");
+        assert!(error.to_string().contains(advice) && !format!("{error:?}").contains(SECRET), "{error}");
+    }
+}
+
+/// Each way to say who we are, on the wire.
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn what_a_file_says_is_what_is_sent() {
+    use std::sync::{Arc, Mutex};
+
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use http::HeaderMap;
+    use tower_bearer::testing::Loopback;
+
+    let folder = folder("lookup-sent");
+    let loopback = Loopback::bind().await.unwrap();
+    let url = loopback.url().to_owned();
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let metadata = json!({"issuer": url, "introspection_endpoint": format!("{url}/introspect")});
+    let introspect = {
+        let received = received.clone();
+        move |headers: HeaderMap, form: String| async move {
+            let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+            received.lock().unwrap().push((authorization, form));
+            Json(json!({"active": true, "aud": API, "client_id": "robot"}))
+        }
+    };
+    let app = Router::new()
+        .route("/introspect", post(introspect.clone()))
+        .route("/fixed", post(introspect))
+        .route("/.well-known/openid-configuration", get(move || async move { Json(metadata) }));
+    let _serving = loopback.serve(app);
+    let token = "pat_3f2b8c1e";
+    let form = |more: &str| format!("token={token}&token_type_hint=access_token{more}");
+    let fixed = format!("endpoint = \"{url}/fixed\"");
+    let basic = || Some("Basic YXBpOmh1bnRlcjI=".to_owned());
+    for (fields, authorization, sent) in [
+        (BY_FILE.to_owned(), basic(), form("")),
+        (format!("{fixed}, {BY_FILE}, auth = \"basic\""), basic(), form("")),
+        (format!("{BY_FILE}, auth = \"post\""), None, form("&client_id=api&client_secret=hunter2")),
+        (
+            "client_secret_file = \"secret\", auth = \"bearer\"".to_owned(),
+            Some("Bearer hunter2".to_owned()),
+            form(""),
+        ),
+        (
+            format!("{fixed}, client_secret_env = \"{VARIABLE}\", auth = \"bearer\""),
+            Some(format!("Bearer {}", env!("CARGO_PKG_NAME"))),
+            form(""),
+        ),
+    ] {
+        let text = of_issuer(&format!(
+            "dangerous_allow_http = true\ntoken_prefix = \"pat_\"\nintrospection = {{ {fields} }}"
+        ));
+        let text = text.replace(ISSUER, &url);
+        let settings = Settings::read(folder.write("settings.toml", text)).unwrap();
+        let api = settings.resource_server().unwrap();
+        assert_eq!(api.verify(token).await.unwrap().client_id(), Some("robot"), "{fields}");
+        assert_eq!(std::mem::take(&mut *received.lock().unwrap()), [(authorization, sent)], "{fields}");
+        assert!(api.verify("another-prefix").await.is_err());
+        assert_eq!(received.lock().unwrap().len(), 0);
+    }
+}
+
+/// With keys it is a hybrid, without them JWTs are looked up too.
+#[test]
+fn keys_are_there_if_they_are_written() {
+    let folder = folder("lookup-keys");
+    let clock = ManualClock::new();
+    let idp = Idp::new(ISSUER).clock(clock.clone());
+    folder.write("keys.json", idp.jwks());
+    for (keys, is_verified) in [
+        ("", false),
+        ("discovery = false", false),
+        ("discovery = true", true),
+        ("jwks_file = \"keys.json\"", true),
+    ] {
+        let text = of_issuer(&format!("introspection = {{ {BY_FILE}, {AT} }}\n{keys}"));
+        let settings = Settings::read(folder.write("settings.toml", text)).unwrap();
+        // The Idp serves keys, and answers no introspection.
+        let api = settings.builder().unwrap().fetch(idp.clone()).clock(clock.clone()).build().unwrap();
+        let verified = block_on(api.verify(&idp.token(API).sign()));
+        assert_eq!(verified.is_ok(), is_verified, "{keys}: {verified:?}");
+        assert!(verified.is_ok() || super::is_unavailable(&verified), "{keys}");
+    }
+}
