@@ -211,7 +211,7 @@ impl Shared {
                 let said = match found {
                     Ok(Found::Active(claims)) => Said::Active(Arc::new(claims.clone())),
                     Ok(Found::Inactive) => Said::Inactive,
-                    Err(_) => Said::Unavailable(ledger.pause(now).unwrap_or(TRY_AGAIN)),
+                    Err(_) => Said::Unavailable(ledger.pause(&call.token, now).unwrap_or(TRY_AGAIN)),
                 };
                 line.answer.send_replace(Some(Answer { token: call.token, asked_at: call.since, said }));
             }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::form_urlencoded;
 
-use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup};
+use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
 use crate::fetch::guard::KeyUrl;
@@ -201,19 +201,9 @@ struct State {
 }
 
 fn read(response: &FetchResponse) -> Result<Found, LookupError> {
-    match response.status() {
-        StatusCode::OK => {}
-        // §2.3.
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            return Err(LookupError::new(LookupErrorKind::Credentials));
-        }
-        StatusCode::TOO_MANY_REQUESTS => return Err(LookupError::new(LookupErrorKind::Busy)),
-        // What has moved or is gone is so for every token.
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
-            return Err(LookupError::new(LookupErrorKind::Status));
-        }
-        status if status.is_client_error() => return Err(LookupError::new(LookupErrorKind::Rejected)),
-        _ => return Err(LookupError::new(LookupErrorKind::Status)),
+    // §2.3.
+    if response.status() != StatusCode::OK {
+        return Err(LookupError::new(fault_of(response.status())));
     }
     // An object, without a member that comes twice: neither could be said of the next line alone. Of what went wrong there
     // nothing is said: it may quote the answer.

@@ -139,6 +139,44 @@ async fn kongs_answers_are_read_with_care() {
     }
 }
 
+/// What is said of one token is said of no other.
+#[tokio::test]
+async fn a_token_that_kong_dislikes_is_no_outage() {
+    use axum::{Router, extract::Query, response::IntoResponse, routing::get};
+    use http::StatusCode;
+    use std::collections::HashMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let loopback = tower_bearer::testing::Loopback::bind().await.unwrap();
+    let url = loopback.url().to_owned();
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let counts = asked.clone();
+    let list = async move |Query(filter): Query<HashMap<String, String>>| {
+        counts.fetch_add(1, Ordering::Relaxed);
+        let token = &filter["access_token"];
+        if token.starts_with("odd") {
+            return StatusCode::BAD_REQUEST.into_response();
+        }
+        let row =
+            serde_json::json!({"access_token": token, "expires_in": 0, "created_at": 1, "service_id": "s"});
+        axum::Json(serde_json::json!({"data": [row]})).into_response()
+    };
+    let _serving = loopback.serve(Router::new().route("/oauth2_tokens", get(list)));
+    let kong = KongTokens::at(&url, ReqwestFetch::new().unwrap()).unwrap();
+    let api = server(&ManualClock::new(), [Issuer::unnamed("kong").lookup(kong).audience("s")]);
+    assert!(api.verify("a-good-token").await.is_ok());
+    for n in 0..10 {
+        assert!(is_unavailable(&api.verify(&format!("odd-token-{n}")).await));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 11);
+    // Three times as long in a URL.
+    for n in 0..10 {
+        assert!(is_unavailable(&api.verify(&format!("{}{n}", "/".repeat(400))).await));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 11, "nobody is asked with a URL like that");
+    assert!(api.verify(&"/".repeat(300)).await.is_ok());
+    assert!(api.verify("another-good-token").await.is_ok());
+}
+
 #[tokio::test]
 async fn identity_servers_references() {
     let clock = ManualClock::new();
