@@ -76,7 +76,12 @@ impl TokenLookup for KongTokens {
             let client = match &credential {
                 Some(id) => {
                     let found: List<Credential> = kong.list("oauth2", "id", id).await?;
-                    found.data.into_iter().find(|credential| credential.id == *id)
+                    match found.data.into_iter().find(|credential| credential.id == *id) {
+                        // A token whose client is gone is nobody's.
+                        None if found.is_whole => return Ok(Found::Inactive),
+                        None => return Err(odd()),
+                        client => client,
+                    }
                 }
                 None => None,
             };

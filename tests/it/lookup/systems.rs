@@ -97,10 +97,17 @@ async fn kongs_answers_are_read_with_care() {
     let loopback = Loopback::bind().await.unwrap();
     let url = loopback.url().to_owned();
     let list = Arc::new(Mutex::new(Value::Null));
-    let said = list.clone();
+    let credentials_go_on = Arc::new(Mutex::new(false));
+    let (said, go_on) = (list.clone(), credentials_go_on.clone());
     let app = Router::new()
         .route("/admin/oauth2_tokens", get(move || async move { axum::Json(said.lock().unwrap().clone()) }))
-        .route("/admin/oauth2", get(|| async { r#"{"data":[{"id":"c","client_id":"robot"}]}"# }));
+        .route(
+            "/admin/oauth2",
+            get(move || async move {
+                let next = go_on.lock().unwrap().then_some("/oauth2?offset=x");
+                axum::Json(serde_json::json!({"data": [{"id": "c", "client_id": "robot"}], "next": next}))
+            }),
+        );
     let _serving = loopback.serve(app);
     let kong = || KongTokens::at(&format!("{url}/admin/"), ReqwestFetch::new().unwrap()).unwrap();
     let verify = async |said: Value| {
@@ -127,6 +134,15 @@ async fn kongs_answers_are_read_with_care() {
     let mut for_all = row("the-token");
     for_all["service"] = Value::Null;
     assert_eq!(verify(page(vec![for_all])).await.unwrap_err().token_error(), Some(TokenError::Audience));
+    // A client that is not there is not the same as none.
+    let mut of_somebody_gone = row("the-token");
+    of_somebody_gone["credential"]["id"] = Value::from("another");
+    let refused = verify(page(vec![of_somebody_gone.clone()])).await.unwrap_err();
+    assert_eq!(refused.token_error(), Some(TokenError::Inactive));
+    *credentials_go_on.lock().unwrap() = true;
+    let refused = verify(page(vec![of_somebody_gone])).await.unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::Unavailable);
+    assert!(verify(page(vec![row("the-token")])).await.is_ok());
     // It may be on the next page.
     for odd in [
         serde_json::json!({"data": [row("other")], "next": "/oauth2_tokens?offset=x"}),
