@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::form_urlencoded;
 
+use super::desk::BREAKER_PAUSE;
 use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
@@ -164,7 +165,9 @@ impl TokenLookup for Endpoint {
         let Self(endpoint) = self.clone();
         Box::pin(async move {
             let found = endpoint.ask(&token).await;
-            if found.is_err() {
+            if let Err(error) = &found
+                && may_have_moved(error.kind())
+            {
                 endpoint.place.forget();
             }
             found
@@ -240,12 +243,21 @@ impl Place {
         Ok(url.clone())
     }
 
-    /// After a failure: it may have moved.
+    /// It may have moved. What was found out a moment ago is kept: made-up tokens may provoke failures, and each would ask
+    /// the issuer.
     fn forget(&self) {
-        if let Self::Discovered { found, .. } = self {
-            *found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Self::Discovered { found, clock, .. } = self {
+            let now = clock.instant();
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            *found = found.take().filter(|known| now.saturating_duration_since(known.since) < BREAKER_PAUSE);
         }
     }
+}
+
+/// Whether a failure may mean that the endpoint is not there any more.
+fn may_have_moved(kind: LookupErrorKind) -> bool {
+    use LookupErrorKind as K;
+    matches!(kind, K::Connection | K::Timeout | K::Status | K::Url)
 }
 
 /// Both halves as in a form, so that a colon in the first does no harm (RFC 6749 §2.3.1).
