@@ -136,7 +136,7 @@ impl<T> Ledger<T> {
 
     pub(super) fn ask(&mut self, token: Digest, now: Instant, make: impl FnOnce() -> T) -> Asked<'_, T> {
         self.sweep(now);
-        if let Some(fault) = self.refused.find(&token, now) {
+        if let Some(fault) = self.refusal(&token, now) {
             return Asked::Refused(fault);
         }
         if self.lookups.contains_key(&token) {
@@ -213,6 +213,10 @@ impl<T> Ledger<T> {
     pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant) {
         self.accepted.forget(&token);
         self.refused.remember(token, fault, now, REFUSED_FOR);
+    }
+
+    pub(super) fn refusal(&self, token: &Digest, now: Instant) -> Option<TokenError> {
+        self.refused.find(token, now)
     }
 
     pub(super) fn accept(&mut self, token: Digest, now: Instant) {

@@ -252,6 +252,26 @@ async fn one_that_panics_is_one_that_fails() {
     assert!(world.accepts(OPAQUE).await);
 }
 
+/// A second panic while the first one unwinds would end the process.
+#[tokio::test]
+async fn an_observer_is_not_told_of_one_that_panics() {
+    let panics = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let observer = {
+        let panics = panics.clone();
+        move |event: &Event<'_>| {
+            let is_failure = matches!(event, Event::LookupFailed { .. });
+            assert!(!(is_failure && panics.load(std::sync::atomic::Ordering::Relaxed)), "told to panic");
+        }
+    };
+    let world = World::with(|issuer| issuer, |builder| builder.observer(observer));
+    assert!(world.accepts(OPAQUE).await);
+    panics.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.book.panic(true);
+    assert!(is_unavailable(&world.verify("panics-twice").await));
+    world.book.panic(false);
+    assert_eq!(world.fault("another-token").await, Some(TokenError::Inactive));
+}
+
 #[tokio::test]
 async fn what_happens_is_told_once() {
     let told = Arc::new(Mutex::new(Vec::new()));
