@@ -256,6 +256,21 @@ impl Rules {
         Ok(())
     }
 
+    /// What a token says of itself, before somebody is asked about it: it is good for no more than that, also if the answer
+    /// says less. What it does not say is for the answer.
+    pub(crate) fn check_own_word(
+        &self,
+        token: &Compact<'_>,
+        claims: &Claims<'_>,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        self.check_type(token, claims)?;
+        if claims.has_audience() {
+            self.check_audience(claims)?;
+        }
+        self.check_validity(&claims.validity()?, now)
+    }
+
     /// The same of what is said of a token that was looked up. It has no header, and may have no end: it is not remembered
     /// for long.
     pub(crate) fn check_found(&self, claims: &Claims<'_>, now: Timestamp) -> Result<Validity, TokenError> {

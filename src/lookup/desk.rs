@@ -108,6 +108,12 @@ impl Desk {
         Asked::Wait(flight)
     }
 
+    /// Why this token was refused a moment ago. Nobody is asked.
+    pub(crate) fn refusal(&self, token: &str) -> Option<TokenError> {
+        let (digest, now) = (sha256(token.as_bytes()), self.0.now());
+        lock(&self.0.ledger).refusal(&digest, now)
+    }
+
     /// What was said of this token was good.
     pub(crate) fn accept(&self, token: &str) {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
@@ -211,7 +217,7 @@ impl Shared {
                 let said = match found {
                     Ok(Found::Active(claims)) => Said::Active(Arc::new(claims.clone())),
                     Ok(Found::Inactive) => Said::Inactive,
-                    Err(_) => Said::Unavailable(ledger.pause(now).unwrap_or(TRY_AGAIN)),
+                    Err(_) => Said::Unavailable(ledger.pause(&call.token, now).unwrap_or(TRY_AGAIN)),
                 };
                 line.answer.send_replace(Some(Answer { token: call.token, asked_at: call.since, said }));
             }
@@ -221,7 +227,8 @@ impl Shared {
             line.is_some()
         };
         // Last: whatever a subscriber or an observer does, nobody waits for it.
-        if counts && call.asks {
+        // While a look-up unwinds, one that panics too would end the process.
+        if counts && call.asks && !std::thread::panicking() {
             self.tell(found, now.saturating_duration_since(call.since), now);
         }
     }
@@ -311,5 +318,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl fmt::Debug for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Desk").field("issuer", &self.0.settings.label).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_about_one_token() {
+        let token = sha256(b"a-token");
+        let answer = Answer { token, asked_at: Instant::now(), said: Said::Inactive };
+        assert!(answer.is_about("a-token"));
+        for other in ["", "a-toke", "a-token-", "A-token", "another"] {
+            assert!(!answer.is_about(other), "{other}");
+        }
     }
 }

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::form_urlencoded;
 
-use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup};
+use super::desk::BREAKER_PAUSE;
+use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
 use crate::fetch::guard::KeyUrl;
@@ -164,7 +165,9 @@ impl TokenLookup for Endpoint {
         let Self(endpoint) = self.clone();
         Box::pin(async move {
             let found = endpoint.ask(&token).await;
-            if found.is_err() {
+            if let Err(error) = &found
+                && may_have_moved(error.kind())
+            {
                 endpoint.place.forget();
             }
             found
@@ -201,19 +204,9 @@ struct State {
 }
 
 fn read(response: &FetchResponse) -> Result<Found, LookupError> {
-    match response.status() {
-        StatusCode::OK => {}
-        // §2.3.
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            return Err(LookupError::new(LookupErrorKind::Credentials));
-        }
-        StatusCode::TOO_MANY_REQUESTS => return Err(LookupError::new(LookupErrorKind::Busy)),
-        // What has moved or is gone is so for every token.
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => {
-            return Err(LookupError::new(LookupErrorKind::Status));
-        }
-        status if status.is_client_error() => return Err(LookupError::new(LookupErrorKind::Rejected)),
-        _ => return Err(LookupError::new(LookupErrorKind::Status)),
+    // §2.3.
+    if response.status() != StatusCode::OK {
+        return Err(LookupError::new(fault_of(response.status())));
     }
     // An object, without a member that comes twice: neither could be said of the next line alone. Of what went wrong there
     // nothing is said: it may quote the answer.
@@ -250,12 +243,21 @@ impl Place {
         Ok(url.clone())
     }
 
-    /// After a failure: it may have moved.
+    /// It may have moved. What was found out a moment ago is kept: made-up tokens may provoke failures, and each would ask
+    /// the issuer.
     fn forget(&self) {
-        if let Self::Discovered { found, .. } = self {
-            *found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Self::Discovered { found, clock, .. } = self {
+            let now = clock.instant();
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            *found = found.take().filter(|known| now.saturating_duration_since(known.since) < BREAKER_PAUSE);
         }
     }
+}
+
+/// Whether a failure may mean that the endpoint is not there any more.
+fn may_have_moved(kind: LookupErrorKind) -> bool {
+    use LookupErrorKind as K;
+    matches!(kind, K::Connection | K::Timeout | K::Status | K::Url)
 }
 
 /// Both halves as in a form, so that a colon in the first does no harm (RFC 6749 §2.3.1).

@@ -13,6 +13,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use http::StatusCode;
+
 pub use self::introspection::Introspection;
 pub use self::kong::KongTokens;
 use crate::error::ConfigError;
@@ -69,8 +71,9 @@ pub const MAX_OPAQUE_LENGTH: usize = 4096;
 /// [`clients`](crate::Issuer::clients). Only `exp` may be absent.
 ///
 /// It is called when an answer is needed that is not known: once for all who wait with one token, at most
-/// [`MAX_LOOKUPS`] times at the same moment, never while [`BREAKER_FAILURES`] in a row have failed just before, and not at
-/// all for what cannot be a token. It has [`LOOKUP_TIMEOUT`]. A client that goes away does not end it.
+/// [`MAX_LOOKUPS`] times at the same moment, never just after those of [`BREAKER_FAILURES`] tokens in
+/// a row have failed, and not at all for what cannot be a token. A token that was accepted before is held up by the failures
+/// of such tokens only: those of made-up ones may be about them. It has [`LOOKUP_TIMEOUT`]. A client that goes away does not end it.
 ///
 /// # Security
 /// What this returns decides who is let in: ask over TLS, and ask the right one. The token that it is given may be good
@@ -274,6 +277,18 @@ impl fmt::Debug for Lookup {
             Self::Introspection(introspection) => introspection.fmt(f),
             Self::Own(_) => f.write_str("TokenLookup"),
         }
+    }
+}
+
+/// What a status other than 200 says: something about one token, or about the endpoint.
+pub(crate) fn fault_of(status: StatusCode) -> LookupErrorKind {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => LookupErrorKind::Credentials,
+        StatusCode::TOO_MANY_REQUESTS => LookupErrorKind::Busy,
+        // What has moved or is gone is so for every token.
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE => LookupErrorKind::Status,
+        status if status.is_client_error() => LookupErrorKind::Rejected,
+        _ => LookupErrorKind::Status,
     }
 }
 

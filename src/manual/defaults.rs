@@ -100,7 +100,7 @@
 //! | [`MAX_QUEUED_LOOKUPS`] | 256 | tokens | wait for a place, and as many of those that were accepted before; more could not be served in time |
 //! | [`MAX_KNOWN`] | 10000 | tokens | that were accepted are remembered as such by their digests, as many as are remembered with what they say |
 //! | [`KNOWN_FOR`] | 3600 | s | the usual life of a token |
-//! | [`BREAKER_FAILURES`] | 5 | failures | in a row: an endpoint that is down is not asked by everybody in turn |
+//! | [`BREAKER_FAILURES`] | 5 | tokens | that fail in a row: an endpoint that is down is not asked by everybody in turn. Made-up tokens may provoke failures, and hold up only tokens that are not known |
 //! | [`BREAKER_PAUSE`] | 5 | s | before one is asked again; an outage that is over is seen soon |
 //!
 //! # Metadata

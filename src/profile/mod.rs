@@ -247,7 +247,7 @@ impl Profile {
 
 /// RFC 9449 §7.2, RFC 8705 §3: a token that is bound to a key must not pass as a plain bearer token. No proof is
 /// supported, so every binding is unmet; an empty `cnf` binds to nothing.
-fn check_confirmation(claims: &Claims<'_>) -> Result<(), TokenError> {
+pub(crate) fn check_confirmation(claims: &Claims<'_>) -> Result<(), TokenError> {
     match claims.find("cnf")? {
         None => Ok(()),
         Some(Value::Object(cnf)) if cnf.is_empty() => Ok(()),

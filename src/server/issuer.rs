@@ -150,11 +150,13 @@ impl Issuer {
     }
 
     /// Looks its tokens up: those that are opaque, and if it is given no [`keys`](Self::keys), also JWTs that name it.
+    /// Such a JWT is held to its own claims first: nobody is asked about one that has ended, is for somebody else, or is bound to
+    /// a key.
     /// With keys it is a hybrid: JWTs are verified here, and one that fails is not asked about; what is no JWT is looked up.
     /// The last of this and [`introspection`](Self::introspection) counts.
     ///
     /// What counts as opaque is decided by the shape of a token, before anybody is asked: 8 to 4096 characters of a token
-    /// (RFC 9110 §11.2) that do not start with the header of a JWT. An encrypted JWT (RFC 7516) is opaque to us.
+    /// (RFC 9110 §11.2) that do not start with the header of a JWT, which is a JSON object and a dot. An encrypted JWT (RFC 7516) is opaque to us.
     ///
     /// An active token is accepted without asking again for [`ACTIVE_FOR`], or [`ENDLESS_ACTIVE_FOR`] if it has no end, and
     /// never past its end; so long may a revoked one be used. With
@@ -175,8 +177,8 @@ impl Issuer {
         self
     }
 
-    /// Only opaque tokens that start with this are looked up, such as `pat_`. Default: all. Of several issuers the one with
-    /// the longest prefix that fits is asked, and no other.
+    /// Only tokens that start with this are looked up, such as `pat_`, and no JWT then as a rule: those start with `ey`.
+    /// Default: all. Of several issuers the one with the longest prefix that fits is asked about an opaque token, and no other.
     pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.token_prefix = Some(prefix.into());
         self

@@ -42,15 +42,18 @@ impl Inner {
         let prefix = |issuer: &TrustedIssuer| issuer.token_prefix.as_ref().map_or(0, |prefix| prefix.len());
         self.issuers
             .iter()
-            .filter(|issuer| {
-                issuer.token_prefix.as_ref().is_none_or(|prefix| raw.starts_with(prefix.as_bytes()))
-            })
+            .filter(|issuer| issuer.may_know(raw))
             .filter_map(|issuer| Some((issuer, issuer.desk.as_ref()?)))
             .max_by_key(|(issuer, _)| prefix(issuer))
     }
 }
 
 impl TrustedIssuer {
+    /// Whether a token starts as those do that this one is asked about.
+    pub(super) fn may_know(&self, raw: &[u8]) -> bool {
+        self.token_prefix.as_ref().is_none_or(|prefix| raw.starts_with(prefix.as_bytes()))
+    }
+
     /// Asks about a token, and checks what was said of it when that is there.
     pub(super) fn look_up(
         &self,
@@ -69,7 +72,8 @@ impl TrustedIssuer {
         };
         // Pending a second time is a refusal, and so is an answer about another token.
         let Some(answer) = waited.answer(self).filter(|answer| answer.is_about(raw)) else {
-            return Err(Failure::Unavailable(BACKOFF_MIN));
+            // It waited for somebody else, because this one had spoken before.
+            return Err(desk.refusal(raw).map_or(Failure::Unavailable(BACKOFF_MIN), Failure::Fault));
         };
         let claims = match &answer.said {
             Said::Active(claims) => claims,

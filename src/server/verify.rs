@@ -17,7 +17,7 @@ use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Available, Began, Ended, Flight, Missed, RemoteKeys};
 use crate::lookup::desk::{self, Answer, Desk};
-use crate::profile::Identity;
+use crate::profile::{Identity, check_confirmation};
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
 use crate::token::{Proven, Token};
@@ -381,7 +381,12 @@ impl TrustedIssuer {
     /// Every check of a token of this issuer, in the order of [`TokenError`].
     fn accept(&self, sent: &Sent<'_>, now: Timestamp) -> Result<Accepted, Failure<'_>> {
         if let (KeySource::None, Some(desk)) = (&self.keys, &self.desk) {
-            self.rules.check_type(sent.compact, sent.claims)?;
+            // Another's token is nothing to tell it.
+            if !self.may_know(sent.raw) {
+                return Err(Failure::Fault(TokenError::Issuer));
+            }
+            self.rules.check_own_word(sent.compact, sent.claims, now)?;
+            check_confirmation(sent.claims)?;
             return Err(Failure::NoKeys(desk));
         }
         let validity = self.rules.check(sent.compact, sent.claims, now)?;
@@ -491,7 +496,10 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let took = self.server.clock.instant().saturating_duration_since(self.since);
-        self.server.observers.tell(&Event::Waited { took });
+        // While a request unwinds, one that panics too would end the process.
+        if !std::thread::panicking() {
+            self.server.observers.tell(&Event::Waited { took });
+        }
     }
 }
 

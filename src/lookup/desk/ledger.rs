@@ -32,8 +32,9 @@ pub const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 /// So many tokens that were accepted are remembered for each issuer, by their digests.
 pub const MAX_KNOWN: usize = 10_000;
 
-/// After so many failures in a row nothing is asked for [`BREAKER_PAUSE`].
-pub const BREAKER_FAILURES: u32 = 5;
+/// After failures in a row of so many tokens nothing is asked for [`BREAKER_PAUSE`]. A failure may be about its token alone,
+/// so those of made-up tokens count for tokens that are not known, and for tokens that were accepted before only their own.
+pub const BREAKER_FAILURES: usize = 5;
 
 /// How long nothing is asked when the endpoint does not answer. Then one token is looked up, and the rest by how that goes.
 pub const BREAKER_PAUSE: Duration = Duration::from_secs(5);
@@ -61,7 +62,10 @@ pub(super) struct Ledger<T> {
     running_strangers: usize,
     refused: Remembered<TokenError>,
     accepted: Remembered<()>,
-    breaker: Breaker,
+    /// Whether anything is asked about strangers, and about those who are known: whoever makes tokens up can provoke
+    /// failures, but only for strangers.
+    for_strangers: Breaker,
+    for_known: Breaker,
     next_number: u64,
     swept_at: Option<Instant>,
 }
@@ -76,8 +80,9 @@ struct Entry<T> {
 }
 
 enum Breaker {
+    /// With those that have failed in a row, each once: one that always fails is no outage.
     Closed {
-        failures: u32,
+        failed: Vec<Digest>,
     },
     Open {
         until: Instant,
@@ -122,7 +127,8 @@ impl<T> Ledger<T> {
             running_strangers: 0,
             refused: Remembered::new(MAX_REFUSED),
             accepted: Remembered::new(MAX_KNOWN),
-            breaker: Breaker::Closed { failures: 0 },
+            for_strangers: Breaker::closed(),
+            for_known: Breaker::closed(),
             next_number: 0,
             swept_at: None,
         }
@@ -130,16 +136,16 @@ impl<T> Ledger<T> {
 
     pub(super) fn ask(&mut self, token: Digest, now: Instant, make: impl FnOnce() -> T) -> Asked<'_, T> {
         self.sweep(now);
-        if let Some(fault) = self.refused.find(&token, now) {
+        if let Some(fault) = self.refusal(&token, now) {
             return Asked::Refused(fault);
         }
         if self.lookups.contains_key(&token) {
             return self.joined(&token);
         }
-        if let Some(pause) = self.pause(now) {
+        let is_known = self.accepted.find(&token, now).is_some();
+        if let Some(pause) = self.breaker(is_known).pause(now) {
             return Asked::Unavailable(pause);
         }
-        let is_known = self.accepted.find(&token, now).is_some();
         let runs = self.has_place(is_known);
         let queue = if is_known { &mut self.known } else { &mut self.strangers };
         if !runs && queue.len() >= MAX_QUEUED_LOOKUPS {
@@ -150,9 +156,7 @@ impl<T> Ledger<T> {
         }
         let number = self.next_number;
         self.next_number = self.next_number.wrapping_add(1);
-        if matches!(self.breaker, Breaker::Open { .. }) {
-            self.breaker = Breaker::Probing { number };
-        }
+        self.breaker(is_known).begin(number);
         let entry = Entry { number, is_known, runs: false, since: now, with: make() };
         self.lookups.insert(token, entry);
         if runs {
@@ -169,21 +173,27 @@ impl<T> Ledger<T> {
         if self.lookups.get(token).is_none_or(|entry| entry.number != number) {
             return None;
         }
-        let probes = matches!(self.breaker, Breaker::Probing { number: probe } if probe == number);
-        let ended = self.remove(token, now)?;
-        match (outcome, &mut self.breaker) {
-            (Outcome::Answered, breaker) => *breaker = Breaker::Closed { failures: 0 },
-            (Outcome::Failed, Breaker::Closed { failures }) => {
-                *failures = failures.saturating_add(1);
-                if *failures >= BREAKER_FAILURES {
-                    self.open(now);
-                }
+        let is_known = self.lookups.get(token).is_some_and(|entry| entry.is_known);
+        match outcome {
+            Outcome::Answered => {
+                self.for_strangers = Breaker::closed();
+                self.for_known = Breaker::closed();
             }
-            (Outcome::Failed, _) if probes => self.open(now),
-            // It began before the breaker opened, or says nothing.
-            (Outcome::Failed | Outcome::Neither, _) => {}
+            Outcome::Failed => {
+                let for_known = is_known && self.for_known.fail(token, number, now);
+                let for_strangers = self.for_strangers.fail(token, number, now);
+                let ended = self.remove(token, now);
+                // Whoever waits for a place waits in vain now.
+                let known = for_known.then(|| self.known.drain(..)).into_iter().flatten();
+                let strangers = for_strangers.then(|| self.strangers.drain(..)).into_iter().flatten();
+                for token in known.chain(strangers) {
+                    self.lookups.remove(&token);
+                }
+                return ended;
+            }
+            Outcome::Neither => {}
         }
-        Some(ended)
+        self.remove(token, now)
     }
 
     /// The next one whose turn has come, which runs from now on.
@@ -205,30 +215,27 @@ impl<T> Ledger<T> {
         self.refused.remember(token, fault, now, REFUSED_FOR);
     }
 
+    pub(super) fn refusal(&self, token: &Digest, now: Instant) -> Option<TokenError> {
+        self.refused.find(token, now)
+    }
+
     pub(super) fn accept(&mut self, token: Digest, now: Instant) {
         self.accepted.remember(token, (), now, KNOWN_FOR);
     }
 
-    /// For how long nothing is asked.
-    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
-        match self.breaker {
-            Breaker::Open { until } if now < until => Some(until.saturating_duration_since(now)),
-            Breaker::Probing { .. } => Some(TRY_AGAIN),
-            Breaker::Open { .. } | Breaker::Closed { .. } => None,
-        }
+    /// For how long nothing is asked about this token.
+    pub(super) fn pause(&mut self, token: &Digest, now: Instant) -> Option<Duration> {
+        let is_known = self.accepted.find(token, now).is_some();
+        self.breaker(is_known).pause(now)
+    }
+
+    fn breaker(&mut self, is_known: bool) -> &mut Breaker {
+        if is_known { &mut self.for_known } else { &mut self.for_strangers }
     }
 
     fn joined(&self, token: &Digest) -> Asked<'_, T> {
         let entry = self.lookups.get(token);
         entry.map_or(Asked::Unavailable(TRY_AGAIN), |entry| Asked::Joined(&entry.with))
-    }
-
-    /// Whoever waits for a place waits in vain now.
-    fn open(&mut self, now: Instant) {
-        self.breaker = Breaker::Open { until: now.checked_add(BREAKER_PAUSE).unwrap_or(now) };
-        for token in self.known.drain(..).chain(self.strangers.drain(..)) {
-            self.lookups.remove(&token);
-        }
     }
 
     fn has_place(&self, is_known: bool) -> bool {
@@ -253,10 +260,7 @@ impl<T> Ledger<T> {
             let queue = if is_known { &mut self.known } else { &mut self.strangers };
             queue.retain(|other| other != token);
         }
-        // Another may show it.
-        if matches!(self.breaker, Breaker::Probing { number: probe } if probe == number) {
-            self.breaker = Breaker::Open { until: now };
-        }
+        self.breaker(is_known).give_up(number, now);
         Some(with)
     }
 
@@ -271,6 +275,53 @@ impl<T> Ledger<T> {
             self.lookups.iter().filter(|(_, entry)| is_lost(entry)).map(|(token, _)| *token).collect();
         for token in lost {
             self.remove(&token, now);
+        }
+    }
+}
+
+impl Breaker {
+    fn closed() -> Self {
+        Self::Closed { failed: Vec::new() }
+    }
+
+    fn pause(&self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Open { until } if now < *until => Some(until.saturating_duration_since(now)),
+            Self::Probing { .. } => Some(TRY_AGAIN),
+            Self::Open { .. } | Self::Closed { .. } => None,
+        }
+    }
+
+    /// A look-up begins that nothing has held up.
+    fn begin(&mut self, number: u64) {
+        if matches!(self, Self::Open { .. }) {
+            *self = Self::Probing { number };
+        }
+    }
+
+    /// Whether it opens for that.
+    fn fail(&mut self, token: &Digest, number: u64, now: Instant) -> bool {
+        let opens = match self {
+            Self::Closed { failed } => {
+                if !failed.contains(token) {
+                    failed.push(*token);
+                }
+                failed.len() >= BREAKER_FAILURES
+            }
+            Self::Probing { number: probe } => *probe == number,
+            // It began before.
+            Self::Open { .. } => false,
+        };
+        if opens {
+            *self = Self::Open { until: now.checked_add(BREAKER_PAUSE).unwrap_or(now) };
+        }
+        opens
+    }
+
+    /// If that was to show it, another may.
+    fn give_up(&mut self, number: u64, now: Instant) {
+        if matches!(self, Self::Probing { number: probe } if *probe == number) {
+            *self = Self::Open { until: now };
         }
     }
 }

@@ -115,23 +115,56 @@ async fn after_failures_in_a_row_it_is_left_alone_and_then_tried() {
         for n in 0..3 * BREAKER_FAILURES {
             assert!(is_unavailable(&world.verify(&format!("failed-{}-{n}", kind.name())).await), "{kind:?}");
         }
-        assert_eq!(world.book.asked().len() - before, BREAKER_FAILURES as usize, "{kind:?}");
-        let refused = world.verify(OPAQUE).await.unwrap_err();
+        assert_eq!(world.book.asked().len() - before, BREAKER_FAILURES, "{kind:?}");
+        let good = format!("good-{}", kind.name());
+        world.book.say(&good, world.claims());
+        let refused = world.verify(&good).await.unwrap_err();
         assert_eq!(refused.retry_after(), Some(BREAKER_PAUSE), "also of good ones it is not known");
         // One is tried, and it fails.
         world.clock.advance(BREAKER_PAUSE);
-        assert!(is_unavailable(&world.verify(OPAQUE).await));
+        assert!(is_unavailable(&world.verify(&good).await));
         assert!(is_unavailable(&world.verify("one-more-token").await));
-        assert_eq!(world.book.asked().len() - before, BREAKER_FAILURES as usize + 1, "{kind:?}");
+        assert_eq!(world.book.asked().len() - before, BREAKER_FAILURES + 1, "{kind:?}");
         // And then it answers.
         world.book.fail(None);
-        assert!(is_unavailable(&world.verify(OPAQUE).await));
+        assert!(is_unavailable(&world.verify(&good).await));
         world.clock.advance(BREAKER_PAUSE);
-        assert!(world.accepts(OPAQUE).await);
+        assert!(world.accepts(&good).await);
         let another = format!("answered-{}", kind.name());
         assert_eq!(world.fault(&another).await, Some(TokenError::Inactive));
         world.clock.advance(ACTIVE_FOR);
     }
+}
+
+/// Whatever an endpoint does with tokens that somebody has made up.
+#[tokio::test]
+async fn failures_of_strangers_hold_up_nobody_who_is_known() {
+    let world = uncached();
+    let known = |n: usize| format!("known-{n:06}");
+    for n in 0..3 * BREAKER_FAILURES {
+        world.book.say(&known(n), world.claims());
+        assert!(world.accepts(&known(n)).await);
+    }
+    world.book.fail(LookupErrorKind::Credentials);
+    for n in 0..3 * BREAKER_FAILURES {
+        assert!(is_unavailable(&world.verify(&format!("provokes-{n}")).await));
+    }
+    world.book.fail(None);
+    let held_up = world.verify("another-stranger").await.unwrap_err();
+    assert_eq!(held_up.retry_after(), Some(BREAKER_PAUSE));
+    assert!(world.accepts(&known(0)).await);
+    assert_eq!(world.fault("another-stranger").await, Some(TokenError::Inactive), "it does answer");
+    // When it is really down, it is not asked by all who are known in turn.
+    world.book.fail(LookupErrorKind::Connection);
+    let before = world.book.asked().len();
+    for n in 0..3 * BREAKER_FAILURES {
+        assert!(is_unavailable(&world.verify(&known(n)).await));
+        assert!(is_unavailable(&world.verify(&format!("one-more-{n}")).await));
+    }
+    // Those of strangers count for themselves alone.
+    let strangers = world.book.asked()[before..].iter().filter(|token| token.starts_with("one-more")).count();
+    assert_eq!(world.book.asked().len() - before - strangers, BREAKER_FAILURES);
+    assert!(strangers < BREAKER_FAILURES);
 }
 
 #[tokio::test]
@@ -217,6 +250,26 @@ async fn one_that_panics_is_one_that_fails() {
     }
     world.book.panic(false);
     assert!(world.accepts(OPAQUE).await);
+}
+
+/// A second panic while the first one unwinds would end the process.
+#[tokio::test]
+async fn an_observer_is_not_told_of_one_that_panics() {
+    let panics = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let observer = {
+        let panics = panics.clone();
+        move |event: &Event<'_>| {
+            let is_failure = matches!(event, Event::LookupFailed { .. });
+            assert!(!(is_failure && panics.load(std::sync::atomic::Ordering::Relaxed)), "told to panic");
+        }
+    };
+    let world = World::with(|issuer| issuer, |builder| builder.observer(observer));
+    assert!(world.accepts(OPAQUE).await);
+    panics.store(true, std::sync::atomic::Ordering::Relaxed);
+    world.book.panic(true);
+    assert!(is_unavailable(&world.verify("panics-twice").await));
+    world.book.panic(false);
+    assert_eq!(world.fault("another-token").await, Some(TokenError::Inactive));
 }
 
 #[tokio::test]

@@ -267,7 +267,7 @@ async fn one_that_hangs_and_one_that_is_gone() {
     // The one that timed out may be told after its request was answered.
     assert_eq!(
         told.iter().filter(|kind| **kind == LookupErrorKind::Connection).count(),
-        BREAKER_FAILURES as usize - 1
+        BREAKER_FAILURES - 1
     );
     assert!(begun.elapsed() < LOOKUP_TIMEOUT + Duration::from_secs(3));
     // What is known stays known, within its bound.
@@ -310,6 +310,43 @@ async fn the_issuer_says_where_it_is() {
         assert_eq!(verify(&api, OPAQUE).await.is_ok(), kind.is_none(), "{kind:?}");
         assert_eq!(told.0.lock().unwrap().first().copied(), kind);
     }
+}
+
+/// The issuer is asked once in a while, whatever tokens are made up.
+#[tokio::test]
+async fn an_odd_token_is_no_reason_to_ask_where_it_is() {
+    let endpoint = Endpoint::start().await;
+    let (clock, api, _) = endpoint.api(Introspection::discovered().basic("api", "secret"));
+    assert!(verify(&api, OPAQUE).await.is_ok());
+    let is_at = |url: &str| endpoint.named.lock().unwrap()["introspection_endpoint"] = json!(url);
+    // If it were asked, nobody would be found.
+    is_at("https://169.254.169.254/");
+    clock.advance(BREAKER_PAUSE);
+    for (n, mode) in
+        [Mode::Status(400), Mode::Status(403), Mode::Body(""), Mode::TooLarge].into_iter().enumerate()
+    {
+        endpoint.becomes(mode);
+        assert!(is_unavailable(&verify(&api, &format!("odd-token-{n}")).await));
+        endpoint.becomes(Mode::Well);
+        assert!(verify(&api, &format!("unknown-{n}")).await.unwrap_err().token_error().is_some(), "{mode:?}");
+    }
+    endpoint.becomes(Mode::Status(404));
+    assert!(is_unavailable(&verify(&api, "gone-token").await));
+    endpoint.becomes(Mode::Well);
+    is_at(&format!("{}/elsewhere", endpoint.url));
+    assert!(verify(&api, "unknown-again").await.unwrap_err().token_error().is_some());
+    // Now it is fresh, and one failure more changes nothing.
+    is_at("https://169.254.169.254/");
+    endpoint.becomes(Mode::Status(404));
+    assert!(is_unavailable(&verify(&api, "gone-again").await));
+    endpoint.becomes(Mode::Well);
+    assert!(verify(&api, "unknown-at-last").await.unwrap_err().token_error().is_some());
+    // And then it does.
+    clock.advance(BREAKER_PAUSE);
+    endpoint.becomes(Mode::Status(404));
+    assert!(is_unavailable(&verify(&api, "gone-for-good").await));
+    endpoint.becomes(Mode::Well);
+    assert!(is_unavailable(&verify(&api, "unknown-to-nobody").await));
 }
 
 /// A host that the document supplies is for the fetch to look at, as that of a key set is.

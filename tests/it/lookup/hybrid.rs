@@ -3,7 +3,9 @@
 use http::StatusCode;
 use serde_json::json;
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{BearerAuthLayer, Issuer, KeyState, Keys, RejectionKind, ResourceServer, TokenError};
+use tower_bearer::{
+    BearerAuthLayer, Clock, Issuer, KeyState, Keys, RejectionKind, ResourceServer, TokenError,
+};
 
 use super::{Book, OPAQUE, is_unavailable};
 use crate::support::{API, ISSUER, app, bearer, seconds, status};
@@ -70,7 +72,6 @@ async fn a_jwt_that_fails_is_never_asked_about() {
         format!("{}.", none.rsplit_once('.').unwrap().0),
         format!("{header}.{payload}.{}", changed(signature)),
         format!("{header}.{}.{signature}", changed(payload)),
-        format!("{}.{payload}.{signature}", changed(header)),
         format!("{header}.{payload}"),
         format!("{header}.{payload}.{signature}."),
         format!("{header}.{payload}.{signature}.x"),
@@ -137,6 +138,67 @@ async fn without_keys_a_jwt_that_names_the_issuer_is_looked_up() {
     assert_eq!(api.block_key(ISSUER, "any"), Ok(false));
 }
 
+/// Also if the answer says less.
+#[tokio::test]
+async fn a_jwt_that_is_looked_up_is_good_for_no_more_than_it_says() {
+    let Hybrid { clock, idp, book, api, .. } = Hybrid::of(|issuer, _| issuer);
+    let said = json!({"aud": API, "client_id": "robot"});
+    let now = i64::try_from(clock.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    for (name, good) in [
+        ("all of it", idp.token(API)),
+        ("no end", idp.token(API).without_claim("exp")),
+        ("no audience", idp.token(API).without_claim("aud")),
+        ("an end within the leeway", idp.token(API).claim("exp", now - 59)),
+        ("bound to nothing", idp.token(API).claim("cnf", json!({}))),
+    ] {
+        let good = good.sign();
+        book.say(&good, said.clone());
+        assert!(api.verify(&good).await.is_ok(), "{name}");
+    }
+    let asked = book.asked().len();
+    for (bad, fault) in [
+        (idp.token(API).claim("cnf", json!({"jkt": "x"})), TokenError::Confirmation),
+        (idp.token(API).claim("cnf", 1), TokenError::ClaimType),
+        (idp.token(API).claim("exp", now - 60), TokenError::Expired),
+        (idp.token(API).claim("exp", "never"), TokenError::Time),
+        (idp.token(API).claim("nbf", now + 61), TokenError::NotYetValid),
+        (idp.token("https://other.example.com"), TokenError::Audience),
+        (idp.token(API).claim("aud", json!([])), TokenError::Audience),
+    ] {
+        let bad = bad.sign();
+        book.say(&bad, said.clone());
+        assert_eq!(api.verify(&bad).await.unwrap_err().token_error(), Some(fault));
+    }
+    assert_eq!(book.asked().len(), asked);
+}
+
+/// It is 401 as long as one has refused it and the other has no key for it, whoever is waited for.
+#[tokio::test]
+async fn what_one_has_refused_is_refused_when_the_other_has_fetched() {
+    let (clock, book) = (ManualClock::new(), Book::new());
+    let idp = Idp::new(ISSUER).clock(clock.clone());
+    let api = ResourceServer::builder(API)
+        .clock(clock.clone())
+        .issuer(Issuer::unnamed("keys").keys(Keys::jwks_url(format!("{ISSUER}/jwks"))))
+        .issuer(Issuer::unnamed("book").lookup(book.clone()))
+        .fetch(idp.clone())
+        .build()
+        .unwrap();
+    assert!(api.verify(&idp.token(API).without_claim("iss").sign()).await.is_ok());
+    let stranger = || Idp::new(ISSUER).clock(clock.clone()).token(API).without_claim("iss");
+    let known = stranger().sign();
+    book.say(&known, json!({"aud": API}));
+    assert!(api.verify(&known).await.is_ok());
+    let unknown = stranger().sign();
+    let before = (book.asked_about(&unknown), idp.jwks_fetches());
+    for _ in 0..7 {
+        assert_eq!(api.verify(&unknown).await.unwrap_err().kind(), RejectionKind::InvalidToken);
+        clock.advance(seconds(1));
+    }
+    assert_eq!(book.asked_about(&unknown), before.0 + 1);
+    assert!(idp.jwks_fetches() > before.1, "it was waited for");
+}
+
 /// Keys are tried first; nobody is asked about a token that they have verified.
 #[tokio::test]
 async fn a_jwt_without_iss_goes_to_the_unnamed_ones() {
@@ -162,6 +224,25 @@ async fn a_jwt_without_iss_goes_to_the_unnamed_ones() {
     assert_eq!(status(&app(&narrow), bearer(&known)).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&app(&narrow), bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
     assert_eq!(book.asked().len(), 2);
+}
+
+/// A JWT without `iss` is told to those alone whose tokens start like it.
+#[tokio::test]
+async fn prefixes_hold_for_jwts() {
+    let (personal, others) = (Book::new(), Book::new());
+    let api = ResourceServer::builder(API)
+        .issuer(Issuer::unnamed("others").lookup(others.clone()).token_prefix("ey"))
+        .issuer(Issuer::unnamed("personal").lookup(personal.clone()).token_prefix("pat_"))
+        .build()
+        .unwrap();
+    let nameless = || Idp::new(ISSUER).token(API).without_claim("iss").sign();
+    let (known, unknown) = (nameless(), nameless());
+    for book in [&personal, &others] {
+        book.say(&known, json!({"aud": API}));
+    }
+    assert_eq!(api.verify(&known).await.unwrap().issuer_name(), "others");
+    assert_eq!(api.verify(&unknown).await.unwrap_err().token_error(), Some(TokenError::Inactive));
+    assert_eq!((personal.asked(), others.asked()), (vec![], vec![known, unknown]));
 }
 
 #[tokio::test]

@@ -127,7 +127,9 @@ async fn without_a_cache_each_request_asks() {
 async fn what_cannot_be_a_token_is_not_asked_about() {
     let world = World::new();
     let (short, long) = ("a".repeat(8), "a".repeat(4096));
-    for token in [&*short, &long, "a.b.c.d.e", "a+b/c~d-e_f.g==", "v4.public.abc"] {
+    // The first of these begins with `{` in base64url, by chance.
+    let random = "ewqPx93kfZ_mXvbl2K3nR5tYu7iOpAsDfGhJkLzXcVb.NmQ1We3Rt5Yu7Io9Pa2Sd4Fg6Hj8Kl0Zx1Cv3Bn5Mq";
+    for token in [random, &short, &long, "a.b.c.d.e", "a+b/c~d-e_f.g==", "v4.public.abc"] {
         world.book.say(token, world.claims());
         assert_eq!(world.fault(token).await, None, "{}", token.len());
     }
@@ -148,7 +150,6 @@ async fn what_cannot_be_a_token_is_not_asked_about() {
         &format!("{jwt}.e30"),
         &format!("{jwt}.e30."),
         &format!("{jwt}.e30.c2ln.c2ln"),
-        "ey.abcdefgh",
     ] {
         // Somebody knows it, and nobody is asked.
         world.book.say(token, world.claims());

@@ -97,10 +97,17 @@ async fn kongs_answers_are_read_with_care() {
     let loopback = Loopback::bind().await.unwrap();
     let url = loopback.url().to_owned();
     let list = Arc::new(Mutex::new(Value::Null));
-    let said = list.clone();
+    let credentials_go_on = Arc::new(Mutex::new(false));
+    let (said, go_on) = (list.clone(), credentials_go_on.clone());
     let app = Router::new()
         .route("/admin/oauth2_tokens", get(move || async move { axum::Json(said.lock().unwrap().clone()) }))
-        .route("/admin/oauth2", get(|| async { r#"{"data":[{"id":"c","client_id":"robot"}]}"# }));
+        .route(
+            "/admin/oauth2",
+            get(move || async move {
+                let next = go_on.lock().unwrap().then_some("/oauth2?offset=x");
+                axum::Json(serde_json::json!({"data": [{"id": "c", "client_id": "robot"}], "next": next}))
+            }),
+        );
     let _serving = loopback.serve(app);
     let kong = || KongTokens::at(&format!("{url}/admin/"), ReqwestFetch::new().unwrap()).unwrap();
     let verify = async |said: Value| {
@@ -127,6 +134,15 @@ async fn kongs_answers_are_read_with_care() {
     let mut for_all = row("the-token");
     for_all["service"] = Value::Null;
     assert_eq!(verify(page(vec![for_all])).await.unwrap_err().token_error(), Some(TokenError::Audience));
+    // A client that is not there is not the same as none.
+    let mut of_somebody_gone = row("the-token");
+    of_somebody_gone["credential"]["id"] = Value::from("another");
+    let refused = verify(page(vec![of_somebody_gone.clone()])).await.unwrap_err();
+    assert_eq!(refused.token_error(), Some(TokenError::Inactive));
+    *credentials_go_on.lock().unwrap() = true;
+    let refused = verify(page(vec![of_somebody_gone])).await.unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::Unavailable);
+    assert!(verify(page(vec![row("the-token")])).await.is_ok());
     // It may be on the next page.
     for odd in [
         serde_json::json!({"data": [row("other")], "next": "/oauth2_tokens?offset=x"}),
@@ -137,6 +153,44 @@ async fn kongs_answers_are_read_with_care() {
     ] {
         assert_eq!(verify(odd.clone()).await.unwrap_err().kind(), RejectionKind::Unavailable, "{odd}");
     }
+}
+
+/// What is said of one token is said of no other.
+#[tokio::test]
+async fn a_token_that_kong_dislikes_is_no_outage() {
+    use axum::{Router, extract::Query, response::IntoResponse, routing::get};
+    use http::StatusCode;
+    use std::collections::HashMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let loopback = tower_bearer::testing::Loopback::bind().await.unwrap();
+    let url = loopback.url().to_owned();
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let counts = asked.clone();
+    let list = async move |Query(filter): Query<HashMap<String, String>>| {
+        counts.fetch_add(1, Ordering::Relaxed);
+        let token = &filter["access_token"];
+        if token.starts_with("odd") {
+            return StatusCode::BAD_REQUEST.into_response();
+        }
+        let row =
+            serde_json::json!({"access_token": token, "expires_in": 0, "created_at": 1, "service_id": "s"});
+        axum::Json(serde_json::json!({"data": [row]})).into_response()
+    };
+    let _serving = loopback.serve(Router::new().route("/oauth2_tokens", get(list)));
+    let kong = KongTokens::at(&url, ReqwestFetch::new().unwrap()).unwrap();
+    let api = server(&ManualClock::new(), [Issuer::unnamed("kong").lookup(kong).audience("s")]);
+    assert!(api.verify("a-good-token").await.is_ok());
+    for n in 0..10 {
+        assert!(is_unavailable(&api.verify(&format!("odd-token-{n}")).await));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 11);
+    // Three times as long in a URL.
+    for n in 0..10 {
+        assert!(is_unavailable(&api.verify(&format!("{}{n}", "/".repeat(400))).await));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 11, "nobody is asked with a URL like that");
+    assert!(api.verify(&"/".repeat(300)).await.is_ok());
+    assert!(api.verify("another-good-token").await.is_ok());
 }
 
 #[tokio::test]

@@ -80,19 +80,44 @@ fn after_failures_in_a_row_nothing_is_asked_and_then_one() {
     for _ in 0..BREAKER_FAILURES {
         assert!(fails(&mut ledger, Outcome::Failed, now).is_some());
     }
-    assert_eq!(ledger.pause(now), Some(BREAKER_PAUSE));
+    assert_eq!(ledger.for_strangers.pause(now), Some(BREAKER_PAUSE));
     assert!(fails(&mut ledger, Outcome::Answered, now).is_none());
     let now = now + BREAKER_PAUSE;
     let (probe, _) = ask(&mut ledger, 1000, now).unwrap();
     assert!(ask(&mut ledger, 1001, now).is_none(), "one at a time");
     ledger.end(&token(1000), probe, Outcome::Failed, now);
-    assert_eq!(ledger.pause(now), Some(BREAKER_PAUSE));
+    assert_eq!(ledger.for_strangers.pause(now), Some(BREAKER_PAUSE));
     let now = now + BREAKER_PAUSE;
     let (probe, _) = ask(&mut ledger, 1000, now).unwrap();
     ledger.end(&token(1000), probe, Outcome::Neither, now);
     let (probe, _) = ask(&mut ledger, 1000, now).unwrap();
     ledger.end(&token(1000), probe, Outcome::Answered, now);
-    assert_eq!(ledger.pause(now), None);
+    assert_eq!(ledger.for_strangers.pause(now), None);
+}
+
+#[test]
+fn failures_of_strangers_hold_up_nobody_who_is_known() {
+    let (mut ledger, now) = (Ledger::new(), Instant::now());
+    (60_000..60_010).for_each(|known| ledger.accept(token(known), now));
+    let fails = |ledger: &mut Ledger<u16>, of| {
+        let number = ask(ledger, of, now).map(|(number, _)| number);
+        number.is_some_and(|number| ledger.end(&token(of), number, Outcome::Failed, now).is_some())
+    };
+    // One token may fail as often as it likes.
+    assert!((0..100).all(|_| fails(&mut ledger, 0) && fails(&mut ledger, 60_000)));
+    assert_eq!((0..100).filter(|of| fails(&mut ledger, *of)).count(), BREAKER_FAILURES - 1);
+    assert_eq!(ledger.pause(&token(0), now), Some(BREAKER_PAUSE));
+    assert_eq!(ledger.pause(&token(60_000), now), None);
+    assert!(fails(&mut ledger, 60_000));
+    // An answer about one who is known is good news for all.
+    let (number, _) = ask(&mut ledger, 60_000, now).unwrap();
+    ledger.end(&token(60_000), number, Outcome::Answered, now);
+    assert_eq!(ledger.pause(&token(0), now), None);
+    // Their failures hold up everybody.
+    assert_eq!((60_000..60_010).filter(|of| fails(&mut ledger, *of)).count(), BREAKER_FAILURES);
+    for of in [0, 60_000] {
+        assert_eq!(ledger.pause(&token(of), now), Some(BREAKER_PAUSE));
+    }
 }
 
 #[test]
@@ -138,7 +163,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Ask(of) => {
-                    let free = ledger.pause(now).is_none() && !ledger.lookups.contains_key(&token(of));
+                    let free = ledger.pause(&token(of), now).is_none() && !ledger.lookups.contains_key(&token(of));
                     let swept_at = ledger.swept_at;
                     if let Some((number, _)) = ask(&mut ledger, of, now) {
                         prop_assert!(free || ledger.swept_at != swept_at);
@@ -149,7 +174,14 @@ proptest! {
                 Step::Refuse(of) => ledger.refuse(token(of), TokenError::Inactive, now),
                 Step::End(which, outcome) if !started.is_empty() => {
                     let (of, number) = started.swap_remove(which % started.len());
+                    let counts = ledger.lookups.get(&token(of)).filter(|entry| entry.number == number);
+                    let is_stranger = counts.is_some_and(|entry| !entry.is_known);
+                    let (before, waiting) = (ledger.for_known.pause(now), ledger.known.clone());
                     ledger.end(&token(of), number, outcome, now);
+                    if is_stranger && outcome != Outcome::Answered {
+                        prop_assert_eq!(ledger.for_known.pause(now), before);
+                        prop_assert_eq!(&ledger.known, &waiting);
+                    }
                     while ledger.next().is_some() {}
                 }
                 Step::End(..) => {}
@@ -159,6 +191,15 @@ proptest! {
                 let fits = |entry: &&Entry<u16>| entry.runs && known.is_none_or(|known| entry.is_known == known);
                 ledger.lookups.values().filter(fits).count()
             };
+            for breaker in [&ledger.for_strangers, &ledger.for_known] {
+                match breaker {
+                    Breaker::Closed { failed } => prop_assert!(failed.len() < BREAKER_FAILURES),
+                    Breaker::Open { until } => prop_assert!(*until <= now + BREAKER_PAUSE),
+                    Breaker::Probing { number } => {
+                        prop_assert!(ledger.lookups.values().any(|entry| entry.number == *number));
+                    }
+                }
+            }
             prop_assert_eq!(ledger.running, runs(None));
             prop_assert_eq!(ledger.running_strangers, runs(Some(false)));
             prop_assert!(ledger.running <= MAX_LOOKUPS);
