@@ -3,6 +3,7 @@
 //!
 //! A look-up runs in a task of its own, so that a client that goes away does not end it for those who wait with it. What is
 //! said of a token is not kept here, but for refusals: what was accepted is remembered by the server, as other tokens are.
+//! Only until it is, those who come too late for the look-up and too early for the memory find the answer here.
 
 mod ledger;
 mod remembered;
@@ -16,6 +17,7 @@ pub use self::ledger::{
     MAX_REFUSED, REFUSED_FOR,
 };
 use self::ledger::{Digest, Ledger, Outcome, TRY_AGAIN};
+use self::remembered::Remembered;
 use super::{Found, FoundClaims, LookupError, OpaqueToken, TokenLookup};
 use crate::event::{Event, LookupErrorKind, Observers, Warnings};
 use crate::jose::{Standing, TokenError, sha256};
@@ -31,6 +33,13 @@ pub const ACTIVE_FOR: Duration = Duration::from_secs(60);
 /// The same for a token without an end.
 pub const ENDLESS_ACTIVE_FOR: Duration = Duration::from_secs(10);
 
+/// How long an answer is at hand for requests that were on their way when it came, at a server that remembers tokens.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// So many of them are, and none that is longer than a usual one, in bytes.
+const MAX_FRESH: usize = 256;
+const MAX_FRESH_LENGTH: usize = 16 * 1024;
+
 /// Who asks for one issuer.
 pub(crate) struct Desk(Arc<Shared>);
 
@@ -41,11 +50,15 @@ pub(crate) struct Settings {
     pub(crate) label: Box<str>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observers: Observers,
+    /// Whether the server remembers what was accepted.
+    pub(crate) remembers: bool,
 }
 
 struct Shared {
     settings: Settings,
     ledger: Mutex<Ledger<Line>>,
+    /// Locked after the ledger, if both are.
+    fresh: Mutex<Remembered<Answer>>,
     /// Of verdicts that rest on an answer: nobody blocks or withdraws it, they end by themselves.
     standing: Arc<Standing>,
     warnings: Warnings,
@@ -90,13 +103,18 @@ impl Desk {
     pub(crate) fn new(settings: Settings) -> Self {
         let warnings = Warnings::new(settings.clock.instant());
         let (ledger, standing) = (Mutex::new(Ledger::new()), Arc::default());
-        Self(Arc::new(Shared { settings, ledger, standing, warnings }))
+        let fresh = Mutex::new(Remembered::new(MAX_FRESH));
+        Self(Arc::new(Shared { settings, ledger, fresh, standing, warnings }))
     }
 
     pub(crate) fn ask(&self, token: &str) -> Asked {
         let digest = sha256(token.as_bytes());
+        let now = self.0.now();
         let mut ledger = lock(&self.0.ledger);
-        let (number, runs, line) = match ledger.ask(digest, self.0.now(), Line::new) {
+        if let Some(answer) = lock(&self.0.fresh).find(&digest, now) {
+            return Asked::Wait(Flight::over(answer));
+        }
+        let (number, runs, line) = match ledger.ask(digest, now, Line::new) {
             ledger::Asked::Refused(fault) => return Asked::Refused(fault),
             ledger::Asked::Unavailable(pause) => return Asked::Unavailable(pause),
             ledger::Asked::Joined(line) => return Asked::Wait(line.flight()),
@@ -114,16 +132,20 @@ impl Desk {
         lock(&self.0.ledger).refusal(&digest, now)
     }
 
-    /// What was said of this token was good.
-    pub(crate) fn accept(&self, token: &str) {
+    /// What was said of this token was good, and is remembered until then.
+    pub(crate) fn accept(&self, token: &str, until: Instant) {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
         lock(&self.0.ledger).accept(digest, now);
+        if until <= now {
+            lock(&self.0.fresh).forget(&digest);
+        }
     }
 
     /// What was said of this token was not good: it need not be asked about again so soon.
     pub(crate) fn refuse(&self, token: &str, fault: TokenError) {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
         lock(&self.0.ledger).refuse(digest, fault, now);
+        lock(&self.0.fresh).forget(&digest);
     }
 
     pub(crate) fn standing(&self) -> &Arc<Standing> {
@@ -142,6 +164,11 @@ impl Line {
 }
 
 impl Flight {
+    /// One that ended a moment ago.
+    fn over(answer: Answer) -> Self {
+        Self { answer: watch::Sender::new(Some(answer)).subscribe(), deadline: deadline() }
+    }
+
     /// Waits for the look-up to end. `None` if it did not, or not in time.
     ///
     /// Cancel safety: dropping the future leaves the look-up to the others.
@@ -163,6 +190,10 @@ impl Flight {
 }
 
 impl Answer {
+    fn is_short(&self) -> bool {
+        matches!(&self.said, Said::Active(claims) if claims.json().len() <= MAX_FRESH_LENGTH)
+    }
+
     pub(crate) fn is_about(&self, token: &str) -> bool {
         self.token == sha256(token.as_bytes())
     }
@@ -219,7 +250,11 @@ impl Shared {
                     Ok(Found::Inactive) => Said::Inactive,
                     Err(_) => Said::Unavailable(ledger.pause(&call.token, now).unwrap_or(TRY_AGAIN)),
                 };
-                line.answer.send_replace(Some(Answer { token: call.token, asked_at: call.since, said }));
+                let answer = Answer { token: call.token, asked_at: call.since, said };
+                if self.settings.remembers && answer.is_short() {
+                    lock(&self.fresh).remember(call.token, answer.clone(), now, FRESH_FOR);
+                }
+                line.answer.send_replace(Some(answer));
             }
             while let Some(next) = ledger.next() {
                 next.turn.send_replace(true);

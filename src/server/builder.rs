@@ -249,6 +249,7 @@ impl ResourceServerBuilder {
             clock: &self.clock,
             observers: &observers,
             turns: &turns,
+            remembers: self.cache.is_some(),
         };
         let mut issuers = Vec::new();
         for (place, issuer) in self.issuers.into_iter().enumerate() {

@@ -80,6 +80,7 @@ pub(super) struct Defaults<'a> {
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) observers: &'a Observers,
     pub(super) turns: &'a Arc<Turns>,
+    pub(super) remembers: bool,
 }
 
 impl Issuer {
@@ -376,6 +377,7 @@ impl Issuer {
                     label: (&*self.name).into(),
                     clock: defaults.clock.clone(),
                     observers: defaults.observers.clone(),
+                    remembers: defaults.remembers,
                 }))
             }
         };

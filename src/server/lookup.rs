@@ -81,9 +81,8 @@ impl TrustedIssuer {
             Said::Unavailable(pause) => return Err(Failure::Unavailable(*pause)),
         };
         let checked = self.check_found(claims.json(), now, desk.standing());
-        match &checked {
-            Ok(_) => desk.accept(raw),
-            Err(fault) => desk.refuse(raw, *fault),
+        if let Err(fault) = &checked {
+            desk.refuse(raw, *fault);
         }
         let accepted = checked?;
         let lasts = match accepted.validity.expires_at {
@@ -91,6 +90,7 @@ impl TrustedIssuer {
             None => ENDLESS_ACTIVE_FOR,
         };
         let until = answer.asked_at.checked_add(lasts).unwrap_or(answer.asked_at);
+        desk.accept(raw, until);
         let found = Some((claims.json().to_owned(), until));
         Ok(Accepted { found, ..accepted })
     }

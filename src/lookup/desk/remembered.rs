@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::ledger::Digest;
 
-/// Bounded, and forgetful: the oldest make room. Of a token there is its digest alone.
+/// Bounded, and forgetful: the oldest make room. Of a token it knows the digest.
 pub(super) struct Remembered<V> {
     known: HashMap<Digest, (Instant, V)>,
     /// In the order in which they came; each that is known is in here with its own time, and maybe with earlier ones.
@@ -13,13 +13,13 @@ pub(super) struct Remembered<V> {
     most: usize,
 }
 
-impl<V: Copy> Remembered<V> {
+impl<V: Clone> Remembered<V> {
     pub(super) fn new(most: usize) -> Self {
         Self { known: HashMap::new(), order: VecDeque::new(), most }
     }
 
     pub(super) fn find(&self, token: &Digest, now: Instant) -> Option<V> {
-        self.known.get(token).filter(|(until, _)| now < *until).map(|(_, value)| *value)
+        self.known.get(token).filter(|(until, _)| now < *until).map(|(_, value)| value.clone())
     }
 
     /// Unless something is known about this token already: that lasts as long as it was to last.

@@ -50,6 +50,21 @@ async fn ten_thousand_first_requests_ask_once() {
     }
 }
 
+/// Some find nothing remembered, and come to ask when the others have just been answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_is_late_finds_the_answer() {
+    let world = World::new();
+    for round in 0..500 {
+        let token = format!("a-token-of-round-{round}");
+        world.book.say(&token, world.claims());
+        let waits: Vec<_> = (0..16).map(|_| world.begins(&*token)).collect();
+        for wait in waits {
+            assert!(wait.await.unwrap().is_ok());
+        }
+        assert_eq!(world.book.asked_about(&token), 1, "in round {round}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_made_up_tokens_leaves_places_for_known_ones() {
     let world = uncached();
