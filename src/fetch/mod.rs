@@ -108,7 +108,7 @@ pub type FetchFuture = Pin<Box<dyn Future<Output = Result<FetchResponse, FetchEr
 /// It prints no query, no form and no credentials: they may hold tokens.
 #[derive(Clone)]
 pub struct FetchRequest {
-    url: String,
+    url: Secret<String>,
     accept: &'static str,
     if_none_match: Option<HeaderValue>,
     supplied: bool,
@@ -181,7 +181,7 @@ impl FetchRequest {
     #[must_use]
     pub fn new(url: impl Into<String>, accept: &'static str) -> Self {
         Self {
-            url: url.into(),
+            url: Secret::new(url.into()),
             accept,
             if_none_match: None,
             supplied: false,
@@ -193,7 +193,7 @@ impl FetchRequest {
     /// The absolute URL.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        self.url.expose()
     }
 
     /// Asks for the document only if it is not this version of it.
@@ -263,7 +263,7 @@ impl FetchRequest {
 
 impl fmt::Debug for FetchRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url.split_once('?').map_or(&*self.url, |(url, _)| url);
+        let url = self.url().split_once('?').map_or(self.url(), |(url, _)| url);
         f.debug_struct("FetchRequest")
             .field("url", &url)
             .field("accept", &self.accept)

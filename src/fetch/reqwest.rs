@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use ::reqwest::Client;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::bearer::BearerFile;
 use super::resolve::Refused;
@@ -75,7 +76,11 @@ impl Fetch for ReqwestFetch {
                 .map_err(|error| FetchError::new(FetchErrorKind::Url).because(error))?;
             let mut call = match request.form() {
                 None => client.get(url.clone()),
-                Some(form) => client.post(url.clone()).header(CONTENT_TYPE, FORM).body(form.to_owned()),
+                Some(form) => {
+                    // Wiped when it is sent; what the connection makes of it is out of our hands.
+                    let form = Bytes::from_owner(Zeroizing::new(form.as_bytes().to_vec()));
+                    client.post(url.clone()).header(CONTENT_TYPE, FORM).body(form)
+                }
             };
             call = call.header(ACCEPT, request.accept()).timeout(FETCH_TIMEOUT);
             if let Some(etag) = request.etag() {

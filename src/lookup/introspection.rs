@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::form_urlencoded;
+use zeroize::Zeroizing;
 
 use super::desk::BREAKER_PAUSE;
 use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
@@ -128,11 +129,12 @@ impl Introspection {
                 (None, vec![("client_id", Secret::new(id)), ("client_secret", secret)])
             }
             Some(Client::Bearer(token)) if !token.expose().is_empty() => {
-                (Some(format!("Bearer {}", token.expose())), Vec::new())
+                (Some(Secret::new(format!("Bearer {}", token.expose()))), Vec::new())
             }
             Some(_) => return Err(wrong("our client id or token is empty; write what the issuer gave us")),
         };
-        let Ok(authorization) = authorization.map(HeaderValue::try_from).transpose() else {
+        let Ok(authorization) = authorization.map(|value| HeaderValue::from_str(value.expose())).transpose()
+        else {
             return Err(wrong("our token cannot be sent; write one without line breaks"));
         };
         let place = match (self.url, context.iss) {
@@ -188,7 +190,11 @@ impl Inner {
 
     /// RFC 7662 §2.1.
     fn form(&self, token: &OpaqueToken) -> String {
-        let mut form = form_urlencoded::Serializer::new(String::new());
+        // Room for the longest it can get: whoever grows leaves a copy behind.
+        let names =
+            self.credentials.iter().map(|(name, value)| name.len().saturating_add(value.expose().len()));
+        let length = names.fold(token.expose().len(), usize::saturating_add).saturating_mul(3);
+        let mut form = form_urlencoded::Serializer::new(String::with_capacity(length.saturating_add(128)));
         form.append_pair("token", token.expose()).append_pair("token_type_hint", "access_token");
         for (name, value) in &self.credentials {
             form.append_pair(name, value.expose());
@@ -261,10 +267,14 @@ fn may_have_moved(kind: LookupErrorKind) -> bool {
 }
 
 /// Both halves as in a form, so that a colon in the first does no harm (RFC 6749 §2.3.1).
-fn basic(id: &str, secret: &Secret<String>) -> String {
-    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let both = Secret::new(format!("{}:{}", encode(id), encode(secret.expose())));
-    format!("Basic {}", base64_simd::STANDARD.encode_to_string(both.expose().as_bytes()))
+fn basic(id: &str, secret: &Secret<String>) -> Secret<String> {
+    let length = id.len().saturating_add(secret.expose().len()).saturating_mul(3).saturating_add(1);
+    let mut both = Zeroizing::new(String::with_capacity(length));
+    both.extend(form_urlencoded::byte_serialize(id.as_bytes()));
+    both.push(':');
+    both.extend(form_urlencoded::byte_serialize(secret.expose().as_bytes()));
+    let encoded = Secret::new(base64_simd::STANDARD.encode_to_string(both.as_bytes()));
+    Secret::new(format!("Basic {}", encoded.expose()))
 }
 
 impl fmt::Debug for Introspection {
@@ -337,7 +347,7 @@ mod tests {
     fn rfc6749_2_3_1_both_halves_are_encoded() {
         let value = basic("a:b é", &Secret::new("p&w %+".to_owned()));
         assert_eq!(
-            value,
+            *value.expose(),
             format!("Basic {}", base64_simd::STANDARD.encode_to_string(b"a%3Ab+%C3%A9:p%26w+%25%2B"))
         );
     }

@@ -96,7 +96,8 @@ impl Issuer {
     /// # Security
     /// A token without `iss` is tried with every unnamed issuer, and a token with `iss` with none of them. Two
     /// unnamed issuers are told apart by their keys alone; narrow a layer to one of them with
-    /// [`BearerAuthLayer::issuers`](crate::BearerAuthLayer::issuers).
+    /// [`BearerAuthLayer::issuers`](crate::BearerAuthLayer::issuers). If there is more than one, a JWT without `iss` is looked
+    /// up only where a [`token_prefix`](Self::token_prefix) says so: nobody is told the token of another by guess.
     pub fn unnamed(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::with(None) }
     }
@@ -179,7 +180,8 @@ impl Issuer {
     }
 
     /// Only tokens that start with this are looked up, such as `pat_`, and no JWT then as a rule: those start with `ey`.
-    /// Default: all. Of several issuers the one with the longest prefix that fits is asked about an opaque token, and no other.
+    /// With that prefix, JWTs without `iss` that no other unnamed issuer's keys have verified are looked up here.
+    /// Default: all. Of several issuers the one with the longest prefix that fits is asked, and no other.
     pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.token_prefix = Some(prefix.into());
         self

@@ -39,12 +39,11 @@ impl Inner {
 
     /// The issuer with the longest prefix that fits. No other one is asked, also if this one is not trusted here.
     fn who_knows(&self, raw: &[u8]) -> Option<(&TrustedIssuer, &Desk)> {
-        let prefix = |issuer: &TrustedIssuer| issuer.token_prefix.as_ref().map_or(0, |prefix| prefix.len());
         self.issuers
             .iter()
             .filter(|issuer| issuer.may_know(raw))
             .filter_map(|issuer| Some((issuer, issuer.desk.as_ref()?)))
-            .max_by_key(|(issuer, _)| prefix(issuer))
+            .max_by_key(|(issuer, _)| issuer.prefix_length())
     }
 }
 
@@ -52,6 +51,10 @@ impl TrustedIssuer {
     /// Whether a token starts as those do that this one is asked about.
     pub(super) fn may_know(&self, raw: &[u8]) -> bool {
         self.token_prefix.as_ref().is_none_or(|prefix| raw.starts_with(prefix.as_bytes()))
+    }
+
+    pub(super) fn prefix_length(&self) -> usize {
+        self.token_prefix.as_ref().map_or(0, |prefix| prefix.len())
     }
 
     /// Asks about a token, and checks what was said of it when that is there.

@@ -80,6 +80,8 @@ struct Sent<'a> {
     compact: &'a Compact<'a>,
     payload: &'a str,
     claims: &'a Claims<'a>,
+    /// It names no issuer, and there are several whose tokens name none.
+    is_anyones: bool,
 }
 
 /// Why one issuer did not accept a token.
@@ -137,7 +139,10 @@ impl Inner {
         let iss = claims.issuer()?;
         let now = self.identity.clock.now().into();
         let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
-        let sent = Sent { raw, compact: &compact, payload: &payload, claims: &claims };
+        // Also of those that are not trusted here: it may be theirs.
+        let unnamed = || self.issuers.iter().filter(|issuer| issuer.identity.iss.is_none());
+        let is_anyones = iss.is_none() && unnamed().count() > 1;
+        let sent = Sent { raw, compact: &compact, payload: &payload, claims: &claims, is_anyones };
         let (issuer, accepted) = accept(&candidates, &sent, now, waited)
             .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
         drop(claims);
@@ -274,8 +279,9 @@ fn accept<'a>(
                 Err(failure) => refusal.note(issuer, failure, waited),
             }
         }
-        // Nobody is asked about a token that somebody's keys have verified.
-        for (issuer, desk) in keyless {
+        // Nobody is asked about a token that somebody's keys have verified, and one alone about any other.
+        let asked = keyless.into_iter().max_by_key(|(issuer, _)| issuer.prefix_length());
+        if let Some((issuer, desk)) = asked {
             match issuer.look_up(desk, sent.raw, now, waited) {
                 Ok(accepted) => return Ok((issuer, accepted)),
                 Err(failure) => refusal.note(issuer, failure, waited),
@@ -381,8 +387,8 @@ impl TrustedIssuer {
     /// Every check of a token of this issuer, in the order of [`TokenError`].
     fn accept(&self, sent: &Sent<'_>, now: Timestamp) -> Result<Accepted, Failure<'_>> {
         if let (KeySource::None, Some(desk)) = (&self.keys, &self.desk) {
-            // Another's token is nothing to tell it.
-            if !self.may_know(sent.raw) {
+            // Another's token is nothing to tell it. Whose it is, only keys and prefixes say, and keys may come later.
+            if !self.may_know(sent.raw) || sent.is_anyones && self.token_prefix.is_none() {
                 return Err(Failure::Fault(TokenError::Issuer));
             }
             self.rules.check_own_word(sent.compact, sent.claims, now)?;

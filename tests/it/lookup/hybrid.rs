@@ -180,7 +180,7 @@ async fn what_one_has_refused_is_refused_when_the_other_has_fetched() {
     let api = ResourceServer::builder(API)
         .clock(clock.clone())
         .issuer(Issuer::unnamed("keys").keys(Keys::jwks_url(format!("{ISSUER}/jwks"))))
-        .issuer(Issuer::unnamed("book").lookup(book.clone()))
+        .issuer(Issuer::unnamed("book").lookup(book.clone()).token_prefix("ey"))
         .fetch(idp.clone())
         .build()
         .unwrap();
@@ -206,7 +206,8 @@ async fn a_jwt_without_iss_goes_to_the_unnamed_ones() {
     let idp = Idp::new(ISSUER).clock(clock.clone());
     let api = ResourceServer::builder(API)
         .clock(clock.clone())
-        .issuer(Issuer::unnamed("book").lookup(book.clone()))
+        .issuer(Issuer::unnamed("book").lookup(book.clone()).token_prefix("ey"))
+        .issuer(Issuer::unnamed("opaque").lookup(Book::new()))
         .issuer(Issuer::unnamed("keys").keys(Keys::jwks(idp.jwks())))
         .build()
         .unwrap();
@@ -224,6 +225,29 @@ async fn a_jwt_without_iss_goes_to_the_unnamed_ones() {
     assert_eq!(status(&app(&narrow), bearer(&known)).await, StatusCode::UNAUTHORIZED);
     assert_eq!(status(&app(&narrow), bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
     assert_eq!(book.asked().len(), 2);
+}
+
+/// It may be the other one's, whose keys have not come, or who is not trusted here.
+#[tokio::test]
+async fn a_jwt_of_nobody_in_particular_is_told_to_nobody() {
+    let (book, idp) = (Book::new(), Idp::new(ISSUER));
+    let nameless = idp.token(API).without_claim("iss").sign();
+    for token in [OPAQUE, &nameless] {
+        book.say(token, json!({"aud": API}));
+    }
+    let alone = ResourceServer::builder(API).issuer(Issuer::unnamed("book").lookup(book.clone()));
+    let keys = Issuer::unnamed("keys").keys(Keys::jwks_url(format!("{ISSUER}/jwks")));
+    let both = ResourceServer::builder(API).issuer(Issuer::unnamed("book").lookup(book.clone())).issuer(keys);
+    let (alone, both) = (alone.build().unwrap(), both.fetch(idp.clone()).build().unwrap());
+    assert_eq!(alone.verify(&nameless).await.unwrap().issuer_name(), "book");
+    assert_eq!(book.asked(), [nameless.clone()]);
+    idp.go_down();
+    assert!(is_unavailable(&both.verify(&nameless).await));
+    assert_eq!(both.verify(OPAQUE).await.unwrap().issuer_name(), "book");
+    let narrow = app(&BearerAuthLayer::new(both).issuers(["book"]));
+    assert_eq!(status(&narrow, bearer(&nameless)).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&narrow, bearer(OPAQUE)).await, StatusCode::OK);
+    assert_eq!(book.asked(), [nameless, OPAQUE.to_owned()]);
 }
 
 /// A JWT without `iss` is told to those alone whose tokens start like it.
