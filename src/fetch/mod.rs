@@ -263,7 +263,8 @@ impl FetchRequest {
 
 impl fmt::Debug for FetchRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url().split_once('?').map_or(self.url(), |(url, _)| url);
+        let url = self.url.expose();
+        let url = url.split_once('?').map_or(url.as_str(), |(url, _)| url);
         f.debug_struct("FetchRequest")
             .field("url", &url)
             .field("accept", &self.accept)

@@ -240,7 +240,7 @@ async fn a_jwt_of_nobody_in_particular_is_told_to_nobody() {
     let both = ResourceServer::builder(API).issuer(Issuer::unnamed("book").lookup(book.clone())).issuer(keys);
     let (alone, both) = (alone.build().unwrap(), both.fetch(idp.clone()).build().unwrap());
     assert_eq!(alone.verify(&nameless).await.unwrap().issuer_name(), "book");
-    assert_eq!(book.asked(), [nameless.clone()]);
+    assert_eq!(book.asked(), std::slice::from_ref(&nameless));
     idp.go_down();
     assert!(is_unavailable(&both.verify(&nameless).await));
     assert_eq!(both.verify(OPAQUE).await.unwrap().issuer_name(), "book");
