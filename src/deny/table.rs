@@ -31,7 +31,7 @@ pub(super) struct Table {
 }
 
 /// A denial in memory. Never changed, only replaced.
-struct Entry {
+pub(super) struct Entry {
     denial: Denial,
     before: Option<Timestamp>,
     until: Timestamp,
@@ -104,17 +104,24 @@ impl Table {
         })
     }
 
-    /// Denies, from the moment that this returns. Together with one of the same key the later times count. Returns how many
-    /// times this server has denied so far.
-    pub(super) fn deny(&self, denial: Denial, until: Timestamp, now: Timestamp) -> Result<u64, Full> {
+    /// Denies, from the moment that this returns. Together with one of the same key the later times count. Returns what holds
+    /// now, and how many times this server has denied so far.
+    pub(super) fn deny(
+        &self,
+        denial: Denial,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Denial, u64), Full> {
         self.change(|edit, writer| {
             edit.clear_ended(writer, now);
             let written = writer.written.saturating_add(1);
             let entry = Entry { before: denial.before(), denial, until, written, shared: false };
-            let known = edit.find(&entry.denial).cloned();
-            edit.put(writer, entry.with(known.as_deref()))?;
+            let known = edit.find(&entry.denial).filter(|known| now < known.until).cloned();
+            let entry = entry.with(known.as_deref());
+            let denial = entry.whole();
+            edit.put(writer, entry)?;
             writer.written = written;
-            Ok(written)
+            Ok((denial, written))
         })
     }
 
@@ -123,8 +130,8 @@ impl Table {
         self.lock().written
     }
 
-    /// Takes over what the shared list says. It counts more than what is known here, but for what was denied here since it
-    /// was asked: `written` is what [`written`](Self::written) was then.
+    /// Takes over what the shared list says. It counts more than what is known here, but for what is not in the list yet, and
+    /// for what was denied here since it was asked: `written` is what [`written`](Self::written) was then.
     pub(super) fn take_over(
         &self,
         denials: impl Iterator<Item = (Denial, Timestamp)>,
@@ -137,8 +144,8 @@ impl Table {
                 let known = edit.find(&denial).cloned();
                 let entry = Entry { before: denial.before(), denial, until, written: 0, shared: true };
                 match known {
-                    // The list may not know of it yet, or may hold what it is to replace.
-                    Some(newer) if newer.written > written => {
+                    // The list does not know of it yet, or may hold what it is to replace.
+                    Some(newer) if !newer.shared || newer.written > written => {
                         if now < until {
                             edit.put(writer, entry.with(Some(&newer)))?;
                         }
@@ -151,13 +158,20 @@ impl Table {
         })
     }
 
-    /// Says whether there was one.
-    pub(super) fn allow(&self, denial: &Denial) -> bool {
+    /// The one with the same key.
+    pub(super) fn known(&self, denial: &Denial) -> Option<Arc<Entry>> {
+        let index = self.index.load();
+        let mut found = index.as_ref()?.find(self.hash_of(denial));
+        found.find(|entry| entry.denial.has_the_key_of(denial)).cloned()
+    }
+
+    /// Takes back this one, and none that has come in its place.
+    pub(super) fn allow(&self, known: &Arc<Entry>) {
         self.change(|edit, writer| {
-            let known = edit.find(denial).is_some();
-            edit.remove(writer, denial);
-            known
-        })
+            if edit.find(&known.denial).is_some_and(|now| Arc::ptr_eq(now, known)) {
+                edit.remove(writer, &known.denial);
+            }
+        });
     }
 
     /// It is in the shared list now, unless it was denied again meanwhile.
@@ -184,7 +198,7 @@ impl Table {
         let index = self.index.load();
         let all = index.iter().flat_map(|index| index.0.iter()).flat_map(|bucket| bucket.iter());
         all.filter(|(_, entry)| !entry.shared && now < entry.until)
-            .map(|(_, entry)| (entry.denial.clone().until(entry.until.into()), entry.written))
+            .map(|(_, entry)| (entry.whole(), entry.written))
             .collect()
     }
 
@@ -232,6 +246,11 @@ impl Entry {
             written: self.written.max(other.written),
             shared: self.shared && other.shared,
         }
+    }
+
+    /// As it is to be written.
+    fn whole(&self) -> Denial {
+        self.denial.clone().until(self.until.into())
     }
 
     fn copy(&self) -> Self {
