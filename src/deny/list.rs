@@ -164,7 +164,7 @@ pub enum DenylistErrorKind {
     Connection,
     /// There was no answer in time.
     Timeout,
-    /// It has answered with an error.
+    /// It has answered with an error, or has panicked.
     Refused,
     /// It has answered with something that is no denial.
     Data,
