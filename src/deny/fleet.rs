@@ -184,8 +184,8 @@ impl Fleet {
         }
     }
 
-    /// Takes over one answer. Says whether there is more to ask for.
-    fn take_over(&self, changes: Changes, asked: &Question) -> Result<bool, DenylistError> {
+    /// Takes over one answer.
+    fn take_over(&self, changes: Changes, asked: &Question) -> Page {
         let Changes { denials, mark, more, lost } = changes;
         if lost && asked.mark.is_some() {
             self.table.none_is_shared();
@@ -197,11 +197,10 @@ impl Fleet {
         });
         let timed = ours.filter_map(|denial| Some((denial.ends_at()?.into(), denial)));
         let timed = timed.map(|(until, denial)| (denial, until));
-        self.table
-            .take_over(timed, asked.written, self.clock.now().into())
-            .map_err(|_| DenylistError::new(DenylistErrorKind::Full))?;
+        let taken = self.table.take_over(timed, asked.written, self.clock.now().into());
+        // Also if there is no room: what comes later may make some.
         *lock(&self.mark) = Some(mark);
-        Ok(more)
+        Page { more, fits: taken.is_ok() }
     }
 
     /// The list was read to its end. What is known is all that there was when the last question was asked.
@@ -317,8 +316,17 @@ async fn keep_time(fleet: Weak<Fleet>) {
     }
 }
 
-/// Reads the list to its end. Returns when the last question was asked.
+/// What came of one answer.
+struct Page {
+    more: bool,
+    /// There was room for all of it.
+    fits: bool,
+}
+
+/// Reads the list to its end. Returns when the last question was asked. If something has found no room, the next reading
+/// begins anew: what was left out is read again.
 async fn read(fleet: &Weak<Fleet>) -> Result<Instant, DenylistError> {
+    let mut fits = true;
     for _ in 0..MAX_PAGES {
         let gone = || DenylistError::new(DenylistErrorKind::Runtime);
         let (list, question) = {
@@ -330,8 +338,14 @@ async fn read(fleet: &Weak<Fleet>) -> Result<Instant, DenylistError> {
         };
         let changes = within(|| list.changes(question.mark.clone())).await?;
         let alive = fleet.upgrade().ok_or_else(gone)?;
-        if !alive.take_over(changes, &question)? {
+        let page = alive.take_over(changes, &question);
+        fits &= page.fits;
+        if !page.more && fits {
             return Ok(question.at);
+        }
+        if !page.more {
+            *lock(&alive.mark) = None;
+            return Err(DenylistError::new(DenylistErrorKind::Full));
         }
     }
     Err(DenylistError::data())

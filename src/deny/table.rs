@@ -13,8 +13,17 @@ use crate::time::Timestamp;
 #[path = "../../tests/model/deny.rs"]
 mod model;
 
-/// So many denials are held at most.
+/// So many denials are held at most. The last tenth of the room is not for single tokens, so that there is some for a denial
+/// that covers more.
 pub const MAX_DENIALS: usize = 100_000;
+
+/// So many may be held for another one of this kind to be made.
+pub(super) fn room_for(claim: Claim) -> usize {
+    match claim {
+        Claim::Token => MAX_DENIALS / 10 * 9,
+        Claim::Subject | Claim::Client | Claim::Any => MAX_DENIALS,
+    }
+}
 
 /// A change copies one bucket and a pointer to each: with so many of both, a full table costs the least.
 const BUCKETS: usize = 256;
@@ -119,7 +128,8 @@ impl Table {
             let known = edit.find(&entry.denial).filter(|known| now < known.until).cloned();
             let entry = entry.with(known.as_deref());
             let denial = entry.whole();
-            edit.put(writer, entry)?;
+            let room = room_for(denial.claim());
+            edit.put(writer, entry, room)?;
             writer.written = written;
             Ok((denial, written))
         })
@@ -131,7 +141,8 @@ impl Table {
     }
 
     /// Takes over what the shared list says. It counts more than what is known here, but for what is not in the list yet, and
-    /// for what was denied here since it was asked: `written` is what [`written`](Self::written) was then.
+    /// for what was denied here since it was asked: `written` is what [`written`](Self::written) was then. Without room for one
+    /// of them the others are taken over all the same.
     pub(super) fn take_over(
         &self,
         denials: impl Iterator<Item = (Denial, Timestamp)>,
@@ -140,6 +151,7 @@ impl Table {
     ) -> Result<(), Full> {
         self.change(|edit, writer| {
             edit.clear_ended(writer, now);
+            let mut taken = Ok(());
             for (denial, until) in denials {
                 let known = edit.find(&denial).cloned();
                 let entry = Entry { before: denial.before(), denial, until, written: 0, shared: true };
@@ -147,14 +159,14 @@ impl Table {
                     // The list does not know of it yet, or may hold what it is to replace.
                     Some(newer) if !newer.shared || newer.written > written => {
                         if now < until {
-                            edit.put(writer, entry.with(Some(&newer)))?;
+                            edit.put_in_place(entry.with(Some(&newer)));
                         }
                     }
                     _ if until <= now => edit.remove(writer, &entry.denial),
-                    _ => edit.put(writer, entry)?,
+                    _ => taken = taken.and(edit.put(writer, entry, MAX_DENIALS)),
                 }
             }
-            Ok(())
+            taken
         })
     }
 
@@ -310,14 +322,14 @@ impl<'a> Edit<'a> {
         self.open.entry(bucket_of(hash)).or_insert_with(|| bucket.to_vec())
     }
 
-    /// Takes it in, in place of one with the same key.
-    fn put(&mut self, writer: &mut Writer, entry: Entry) -> Result<(), Full> {
+    /// Takes it in, in place of one with the same key, or if there are less than so many.
+    fn put(&mut self, writer: &mut Writer, entry: Entry, room: usize) -> Result<(), Full> {
         writer.earliest = Some(writer.earliest.map_or(entry.until, |earliest| earliest.min(entry.until)));
         if self.find(&entry.denial).is_some() {
             self.put_in_place(entry);
             return Ok(());
         }
-        if writer.len() >= MAX_DENIALS {
+        if writer.len() >= room {
             return Err(Full);
         }
         let held = writer.held.get_mut(entry.denial.claim().place());
@@ -351,7 +363,7 @@ impl<'a> Edit<'a> {
 
     /// Forgets those that have ended, if it is worth looking for them.
     fn clear_ended(&mut self, writer: &mut Writer, now: Timestamp) {
-        let is_full = writer.len() >= MAX_DENIALS;
+        let is_full = writer.len() >= room_for(Claim::Token);
         let Some(earliest) = writer.earliest.filter(|earliest| *earliest <= now) else { return };
         // Each look is at all of them.
         if !is_full && now < earliest.plus(CLEAR_AFTER) {

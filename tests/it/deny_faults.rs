@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant, SystemTime};
 
-use tower_bearer::manual::defaults::{DENYLIST_INTERVAL, DENYLIST_STALE_AFTER};
+use tower_bearer::manual::defaults::{DENYLIST_INTERVAL, DENYLIST_STALE_AFTER, MAX_DENIALS};
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
     Changes, Clock, Denial, DenyErrorKind, Denylist, DenylistError, DenylistErrorKind, DenylistFuture,
@@ -450,4 +450,39 @@ async fn one_denial_that_the_list_does_not_take_keeps_no_other_from_it() {
 
 fn is_seven(denial: &Denial) -> bool {
     denial.key() == Denial::token(ISSUER, "7").key()
+}
+
+/// The list holds more than there is room for here, and what comes later makes room.
+#[tokio::test]
+async fn a_list_that_is_too_long_is_never_taken_for_read_and_is_read_to_its_end() {
+    let world = World::new();
+    assert_eq!(world.of("alice").await, Ok(()));
+    let denial = |n: usize| Denial::token(ISSUER, n.to_string()).until(world.in_an_hour());
+    let all = || Changes::new((0..MAX_DENIALS).map(denial), Mark::new("1")).and_more();
+    world.list.answers(all());
+    world.next_reading().await;
+    assert_eq!(world.of("alice").await, Ok(()));
+    assert_eq!(world.api.health().denylist().unwrap().denials(), MAX_DENIALS);
+    // One that covers more, and one that has no room at first.
+    let alice = || Changes::new([alice().until(world.in_an_hour())], Mark::new("2"));
+    world.list.answers(alice().and_more());
+    world.list.answers(Changes::new([], Mark::new("3")));
+    let read = || Some(world.api.health().denylist()?.last_error()?.1);
+    assert_eq!(read(), None);
+    world.next_reading().await;
+    assert_eq!(read(), Some(DenylistErrorKind::Full));
+    assert_eq!(world.list.marks.lock().unwrap().last().unwrap(), &Some(Mark::new("2")), "read to its end");
+    world.clock.advance(DENYLIST_STALE_AFTER);
+    world.list.answers(all());
+    world.list.answers(alice().and_more());
+    world.list.answers(removed(denial(7)));
+    world.next_reading().await;
+    assert_eq!(world.of("alice").await, UNAVAILABLE, "it may be denied");
+    // From its beginning: by now there is room.
+    let asked = world.list.asked();
+    world.list.answers(alice());
+    world.next_reading().await;
+    assert_eq!(world.list.marks.lock().unwrap()[asked], None);
+    assert_eq!(world.of("alice").await, REVOKED);
+    assert_eq!(world.of("bob").await, Ok(()));
 }
