@@ -163,7 +163,11 @@ impl Table {
                         }
                     }
                     _ if until <= now => edit.remove(writer, &entry.denial),
-                    _ => taken = taken.and(edit.put(writer, entry, MAX_DENIALS)),
+                    _ => {
+                        if edit.put(writer, entry, MAX_DENIALS).is_err() {
+                            taken = Err(Full);
+                        }
+                    }
                 }
             }
             taken

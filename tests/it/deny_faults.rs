@@ -229,7 +229,9 @@ async fn what_is_owed_to_the_list_is_not_replaced_by_what_it_says() {
 }
 
 /// A clock that does something the n-th time that a thread looks at it.
-struct Hooked(Mutex<Option<(ThreadId, usize, Box<dyn FnOnce() + Send>)>>);
+struct Hooked(Mutex<Option<Hook>>);
+
+type Hook = (ThreadId, usize, Box<dyn FnOnce() + Send>);
 
 impl Clock for Hooked {
     fn now(&self) -> SystemTime {
