@@ -114,6 +114,14 @@ impl Denial {
         self
     }
 
+    /// Together with another one of the same [`key`](Self::key): with the later end and the later
+    /// [`issued_before`](Self::issued_before) of both, as a [`Denylist`](crate::Denylist) keeps them.
+    pub fn together_with(mut self, other: &Self) -> Self {
+        self.until = self.until.max(other.until);
+        self.issued_before = self.issued_before.max(other.issued_before);
+        self
+    }
+
     /// The [name](crate::Issuer::name) of the issuer.
     #[must_use]
     pub fn issuer_name(&self) -> &str {
@@ -258,8 +266,8 @@ pub enum DenyErrorKind {
     Claim,
     /// Its end is past. Nothing was done.
     Ended,
-    /// There are [`MAX_DENIALS`](crate::manual::defaults::MAX_DENIALS) already, and none has ended. Nothing was done: deny a
-    /// subject, a client or an issuer instead of single tokens.
+    /// There are [`MAX_DENIALS`](crate::manual::defaults::MAX_DENIALS) already, and none has ended; for a single token, nine
+    /// tenths of that. Nothing was done: deny a subject, a client or an issuer instead of single tokens.
     Full,
     /// The shared list could not be written. Here a denial holds all the same, and is written as soon as that can be done;
     /// what was to be allowed again is still denied.

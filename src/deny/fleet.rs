@@ -3,12 +3,15 @@
 //! A task asks the list every second for what is new. It is started when it is first needed, holds the fleet weakly, and
 //! ends with its last owner or with its runtime; then the next request that finds the memory stale starts another.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::denial::Denial;
-use super::list::{Changes, Denylist, DenylistError, DenylistErrorKind, Mark};
+use super::list::{Changes, Denylist, DenylistError, DenylistErrorKind, DenylistFuture, Mark};
 use super::table::Table;
 use crate::event::{DenylistState, Event, Observers, Warnings};
 use crate::sync::{AbortHandle, AtomicBool, Handle, Mutex, MutexGuard, watch};
@@ -26,8 +29,9 @@ pub const DENYLIST_STALE_AFTER: Duration = Duration::from_secs(5);
 /// A list that always has more is none.
 const MAX_PAGES: usize = 10_000;
 
-/// A task that is so late lives in a runtime that nobody drives.
-const LATE: Duration = Duration::from_secs(30);
+/// A task that was not seen for so long lives in a runtime that nobody drives: it is seen between any two waits. Less than
+/// [`DENYLIST_STALE_AFTER`], so that another has begun when the first request needs it.
+const LATE: Duration = Duration::from_secs(3);
 
 pub(crate) struct Fleet {
     list: Arc<dyn Denylist>,
@@ -166,6 +170,8 @@ impl Fleet {
             return;
         }
         self.troubled.store(false, Ordering::SeqCst);
+        // The one before may have ended while it wrote.
+        self.owes.store(true, Ordering::SeqCst);
         let handle = runtime.spawn(keep_time(Arc::downgrade(self))).abort_handle();
         if let Some(Task { handle: lost, .. }) = task.replace(Task { handle, seen: now }) {
             lost.abort();
@@ -178,8 +184,8 @@ impl Fleet {
         }
     }
 
-    /// Takes over one answer. Says whether there is more to ask for.
-    fn take_over(&self, changes: Changes, asked: &Question) -> Result<bool, DenylistError> {
+    /// Takes over one answer.
+    fn take_over(&self, changes: Changes, asked: &Question) -> Page {
         let Changes { denials, mark, more, lost } = changes;
         if lost && asked.mark.is_some() {
             self.table.none_is_shared();
@@ -191,11 +197,10 @@ impl Fleet {
         });
         let timed = ours.filter_map(|denial| Some((denial.ends_at()?.into(), denial)));
         let timed = timed.map(|(until, denial)| (denial, until));
-        self.table
-            .take_over(timed, asked.written, self.clock.now().into())
-            .map_err(|_| DenylistError::new(DenylistErrorKind::Full))?;
+        let taken = self.table.take_over(timed, asked.written, self.clock.now().into());
+        // Also if there is no room: what comes later may make some.
         *lock(&self.mark) = Some(mark);
-        Ok(more)
+        Page { more, fits: taken.is_ok() }
     }
 
     /// The list was read to its end. What is known is all that there was when the last question was asked.
@@ -248,7 +253,12 @@ impl Fleet {
         }
     }
 
-    pub(super) fn report(&self) -> Report {
+    /// Whoever asks keeps the reading alive that was begun: a server that is not ready may get no requests.
+    pub(super) fn report(self: &Arc<Self>) -> Report {
+        let was_begun = lock(&self.task).is_some();
+        if was_begun {
+            self.keep_reading();
+        }
         let state = self.state();
         let History { last_success, last_error, .. } = *lock(&self.history);
         Report { state, last_success, last_error }
@@ -290,6 +300,7 @@ async fn keep_time(fleet: Weak<Fleet>) {
         let Some(began) = fleet.upgrade().map(|alive| alive.clock.instant()) else { return };
         let result = read(&fleet).await;
         let Some(alive) = fleet.upgrade() else { return };
+        alive.is_awake();
         match result {
             Ok(at) => alive.is_current(at),
             Err(error) => alive.has_failed(&error),
@@ -305,8 +316,17 @@ async fn keep_time(fleet: Weak<Fleet>) {
     }
 }
 
-/// Reads the list to its end. Returns when the last question was asked.
+/// What came of one answer.
+struct Page {
+    more: bool,
+    /// There was room for all of it.
+    fits: bool,
+}
+
+/// Reads the list to its end. Returns when the last question was asked. If something has found no room, the next reading
+/// begins anew: what was left out is read again.
 async fn read(fleet: &Weak<Fleet>) -> Result<Instant, DenylistError> {
+    let mut fits = true;
     for _ in 0..MAX_PAGES {
         let gone = || DenylistError::new(DenylistErrorKind::Runtime);
         let (list, question) = {
@@ -318,8 +338,14 @@ async fn read(fleet: &Weak<Fleet>) -> Result<Instant, DenylistError> {
         };
         let changes = within(|| list.changes(question.mark.clone())).await?;
         let alive = fleet.upgrade().ok_or_else(gone)?;
-        if !alive.take_over(changes, &question)? {
+        let page = alive.take_over(changes, &question);
+        fits &= page.fits;
+        if !page.more && fits {
             return Ok(question.at);
+        }
+        if !page.more {
+            *lock(&alive.mark) = None;
+            return Err(DenylistError::new(DenylistErrorKind::Full));
         }
     }
     Err(DenylistError::data())
@@ -335,6 +361,7 @@ async fn write(fleet: &Weak<Fleet>) -> Option<Result<(), DenylistError>> {
         (alive.list.clone(), alive.table.not_shared(alive.clock.now().into()))
     };
     let began = tokio::time::Instant::now();
+    let mut failed = None;
     for (denial, written) in owed {
         // The next reading must not wait for long.
         if began.elapsed() > DENYLIST_INTERVAL {
@@ -348,20 +375,39 @@ async fn write(fleet: &Weak<Fleet>) -> Option<Result<(), DenylistError>> {
             Ok(()) => alive.table.is_shared(&denial, written),
             Err(error) => {
                 alive.owes.store(true, Ordering::SeqCst);
-                return Some(Err(error));
+                let is_about_this_one = matches!(
+                    error.kind(),
+                    DenylistErrorKind::Refused | DenylistErrorKind::Data | DenylistErrorKind::Full
+                );
+                failed = Some(error);
+                if !is_about_this_one {
+                    break;
+                }
             }
         }
     }
-    Some(Ok(()))
+    Some(failed.map_or(Ok(()), Err))
 }
 
 /// An answer within its time. Nothing is asked where no runtime would drive it.
-async fn within<T>(ask: impl FnOnce() -> super::DenylistFuture<T>) -> Result<T, DenylistError> {
+async fn within<T>(ask: impl FnOnce() -> DenylistFuture<T>) -> Result<T, DenylistError> {
     if Handle::try_current().is_err() {
         return Err(DenylistError::new(DenylistErrorKind::Runtime));
     }
-    let answer = tokio::time::timeout(DENYLIST_TIMEOUT, ask()).await;
+    let answer = tokio::time::timeout(DENYLIST_TIMEOUT, caught(ask)).await;
     answer.unwrap_or_else(|_| Err(DenylistError::new(DenylistErrorKind::Timeout)))
+}
+
+/// A list that panics has failed once, and is asked again: nobody else would do so.
+async fn caught<T>(ask: impl FnOnce() -> DenylistFuture<T>) -> Result<T, DenylistError> {
+    let failed = || DenylistError::new(DenylistErrorKind::Refused);
+    // What it was about to do is dropped with it, and nothing of ours is.
+    let mut answer = catch_unwind(AssertUnwindSafe(ask)).map_err(|_| failed())?;
+    let poll = |context: &mut Context<'_>| {
+        let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err(failed())))
+    };
+    poll_fn(poll).await
 }
 
 /// None of our critical sections can panic half-way, so a poisoned lock still guards a sound value.

@@ -29,22 +29,31 @@ pub type DenylistFuture<T> = Pin<Box<dyn Future<Output = Result<T, DenylistError
 /// struct Shared(Mutex<(u64, BTreeMap<String, (u64, Denial)>)>);
 ///
 /// impl Shared {
-///     fn put(&self, denial: Denial) -> DenylistFuture<()> {
+///     /// What becomes of a denial may depend on the one that is there.
+///     fn put(&self, denial: Denial, with: fn(Denial, &Denial) -> Denial) -> DenylistFuture<()> {
 ///         let mut list = self.0.lock().unwrap();
 ///         list.0 += 1;
-///         let number = list.0;
-///         list.1.insert(denial.key(), (number, denial));
+///         let (number, key) = (list.0, denial.key());
+///         let denial = match list.1.get(&key) {
+///             Some((_, known)) => with(denial, known),
+///             None => denial,
+///         };
+///         list.1.insert(key, (number, denial));
 ///         Box::pin(async { Ok(()) })
 ///     }
 /// }
 ///
 /// impl Denylist for Shared {
 ///     fn add(&self, denial: Denial) -> DenylistFuture<()> {
-///         self.put(denial)
+///         self.put(denial, |new, known| {
+///             // What has ended, or was removed, counts no more.
+///             let holds = known.ends_at().is_some_and(|end| end > SystemTime::now());
+///             if holds { new.together_with(known) } else { new }
+///         })
 ///     }
 ///
 ///     fn remove(&self, denial: Denial) -> DenylistFuture<()> {
-///         self.put(denial.until(SystemTime::now()))
+///         self.put(denial.until(SystemTime::now()), |ended, _| ended)
 ///     }
 ///
 ///     fn changes(&self, since: Option<Mark>) -> DenylistFuture<Changes> {
@@ -71,6 +80,15 @@ pub type DenylistFuture<T> = Pin<Box<dyn Future<Output = Result<T, DenylistError
 /// # assert!(one.verify(&token).await.is_ok());
 /// # one.deny(Denial::subject("https://id.example.com", "alice")).await?;
 /// # assert!(one.verify(&token).await.is_err() && two.verify(&token).await.is_err());
+/// # let (now, alice) = (SystemTime::now(), Denial::subject("https://id.example.com", "alice"));
+/// # let end = || list.0.lock().unwrap().1[&alice.key()].1.ends_at().unwrap();
+/// # let long = end();
+/// # assert!(long > now + Duration::from_secs(80_000));
+/// # list.add(alice.clone().until(now + Duration::from_secs(60))).await?;
+/// # assert_eq!(end(), long);
+/// # list.remove(alice.clone()).await?;
+/// # list.add(alice.clone().until(now + Duration::from_secs(60))).await?;
+/// # assert_eq!(end(), now + Duration::from_secs(60));
 /// # Ok(()) }
 /// ```
 pub trait Denylist: Send + Sync + 'static {
@@ -164,11 +182,12 @@ pub enum DenylistErrorKind {
     Connection,
     /// There was no answer in time.
     Timeout,
-    /// It has answered with an error.
+    /// It has answered with an error, or has panicked.
     Refused,
     /// It has answered with something that is no denial.
     Data,
-    /// There is no room in it, or it holds more than [`MAX_DENIALS`](crate::manual::defaults::MAX_DENIALS) of our issuers.
+    /// There is no room in it, or it holds more than [`MAX_DENIALS`](crate::manual::defaults::MAX_DENIALS) of our issuers: then
+    /// what there is room for is denied, and the list counts as not read until the others find room too.
     Full,
     /// There is no runtime to reach it from.
     Runtime,

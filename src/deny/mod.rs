@@ -66,6 +66,8 @@ impl Denials {
 
     /// Asked of every token on every request, last.
     pub(crate) fn standing(&self, token: &Token) -> Standing {
+        // First: what is read from here on is found in the table, or was not needed.
+        let asked = self.fleet.as_ref().map(Fleet::ask);
         if !self.table.is_empty() {
             let said = Said {
                 issuer: token.issuer_name(),
@@ -78,7 +80,7 @@ impl Denials {
                 return Standing::Denied;
             }
         }
-        match self.fleet.as_ref().map(Fleet::ask) {
+        match asked {
             None | Some(Asked::InStep) => Standing::Good,
             Some(Asked::Wait(flight)) => Standing::Wait(flight),
             Some(Asked::Lost) if self.stale_is_fine => Standing::Good,
@@ -107,10 +109,9 @@ impl Denials {
         if until <= now {
             return Err(DenyError::new(DenyErrorKind::Ended));
         }
-        let denial = denial.until(until);
-        let written = self
+        let (denial, written) = self
             .table
-            .deny(denial.clone(), until.into(), now.into())
+            .deny(denial, until.into(), now.into())
             .map_err(|_| DenyError::new(DenyErrorKind::Full))?;
         tracing::info!(
             target: "tower_bearer::deny",
@@ -122,13 +123,15 @@ impl Denials {
         }
     }
 
-    /// In the shared list, then here.
+    /// In the shared list, then here. What was denied again meanwhile stays so.
     pub(crate) async fn allow(&self, denial: &Denial) -> Result<bool, DenyError> {
         self.check(denial)?;
+        let known = self.table.known(denial);
         if let Some(fleet) = &self.fleet {
             fleet.remove(denial.clone()).await.map_err(DenyError::not_shared)?;
         }
-        let known = self.table.allow(denial);
+        known.iter().for_each(|known| self.table.allow(known));
+        let known = known.is_some();
         tracing::info!(
             target: "tower_bearer::deny",
             issuer = denial.issuer_name(), of = denial.claim().name(), known, "allowed tokens again"

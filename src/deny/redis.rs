@@ -1,8 +1,8 @@
 //! [`RedisDenylist`]: a denylist in Redis or Valkey.
 //!
-//! Four keys: the denials and their times (a hash), the order in which they were changed, the time at which each can be
-//! forgotten (sorted sets), and the head: a random name, so that a list that was lost is noticed, and the number of the last
-//! change. Changes are numbered by the clock of Redis, in microseconds, so that a replica that has missed some goes on with
+//! Five keys: the denials and their times (a hash), the order in which they were changed, the time at which each can be
+//! forgotten, those that were removed (sorted sets), and the head: a random name and how many there are, so that a list that
+//! was lost is noticed, wholly or in part, and the number of the last change. Changes are numbered by the clock of Redis, in microseconds, so that a replica that has missed some goes on with
 //! higher numbers than anybody has seen. One clock decides what has ended, and it is not ours.
 
 use std::fmt;
@@ -15,9 +15,12 @@ use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError};
 
 use super::denial::Denial;
 use super::list::{Changes, Denylist, DenylistError, DenylistErrorKind, DenylistFuture, Mark};
-use super::table::MAX_DENIALS;
+use super::table::room_for;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::sync::{Mutex, RandomState};
+
+/// What the keys end with.
+const PARTS: [&str; 5] = ["data", "log", "ends", "gone", "head"];
 
 /// So many denials are read at once.
 const PAGE: usize = 1000;
@@ -84,16 +87,16 @@ impl RedisDenylist {
         Self { key: key.into().into(), ..self }
     }
 
-    /// Runs a script on the four keys.
+    /// Runs a script on the keys.
     fn run<T: FromRedisValue + Send + 'static>(
         &self,
         script: &str,
         arguments: Vec<String>,
     ) -> DenylistFuture<T> {
         let mut command = redis::cmd("EVAL");
-        command.arg(format!("{PRELUDE}{script}")).arg(4);
+        command.arg(format!("{PRELUDE}{script}")).arg(PARTS.len());
         // In braces, so that a proxy or cluster in front finds them in one place.
-        for part in ["data", "log", "ends", "head"] {
+        for part in PARTS {
             command.arg(format!("{{{}}}:{part}", self.key));
         }
         command.arg(arguments);
@@ -112,11 +115,12 @@ impl RedisDenylist {
 impl Denylist for RedisDenylist {
     fn add(&self, denial: Denial) -> DenylistFuture<()> {
         let times = denial.times();
-        let arguments = vec![denial.key(), times, MAX_DENIALS.to_string()];
+        let arguments = vec![denial.key(), times, room_for(denial.claim()).to_string()];
         let added = self.run::<u8>(ADD, arguments);
         Box::pin(async move {
             match added.await? {
                 0 => Err(DenylistError::new(DenylistErrorKind::Full)),
+                2 => Err(DenylistError::new(DenylistErrorKind::Refused).because("its end is past there")),
                 _ => Ok(()),
             }
         })
@@ -205,9 +209,11 @@ impl fmt::Debug for RedisDenylist {
     }
 }
 
-/// What the scripts have in common: the time, and forgetting what has ended.
+/// What the scripts have in common: the time, noticing that a part was lost, and forgetting what has ended. After a loss the
+/// list has no name: the next who reads gives it another, so that everybody reads all and writes what is missing. A denial that
+/// was removed stays for an hour, so that everybody learns of it.
 const PRELUDE: &str = r"
-local data, log, ends, head = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local data, log, ends, gone, head = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function whole(number) return string.format('%.0f', number) end
@@ -215,21 +221,47 @@ local function times(text)
   local till, before = string.match(text, '^(-?%d+) (-?%d+)$')
   return till or '0', before or '0'
 end
-local function note(key, till, before, forget_at)
-  local last = math.max(now, (tonumber(redis.call('HGET', head, 'last') or 0) or 0) + 1)
+local function number(field) return tonumber(redis.call('HGET', head, field) or 0) or 0 end
+local function count() redis.call('HSET', head, 'held', redis.call('HLEN', data)) end
+local function line_up(key, till)
+  local last = math.max(now, number('last') + 1)
   redis.call('HSET', head, 'last', whole(last))
-  redis.call('HSET', data, key, till .. ' ' .. before)
   redis.call('ZADD', log, whole(last), key)
-  redis.call('ZADD', ends, forget_at, key)
+  if tonumber(till) > now then
+    redis.call('ZADD', ends, till, key)
+    redis.call('ZREM', gone, key)
+  else
+    local forget_at = whole(now + 3600 * 1000000)
+    redis.call('ZADD', ends, forget_at, key)
+    redis.call('ZADD', gone, forget_at, key)
+  end
 end
-for _, key in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', whole(now), 'LIMIT', 0, 1000)) do
+if redis.call('HLEN', data) ~= number('held') or redis.call('ZCARD', log) ~= number('held')
+  or redis.call('ZCARD', ends) ~= number('held') then
+  redis.call('DEL', log, ends, gone)
+  redis.call('HDEL', head, 'name')
+  local all = redis.call('HGETALL', data)
+  for place = 1, #all, 2 do
+    line_up(all[place], (times(all[place + 1])))
+  end
+  count()
+end
+local function note(key, till, before)
+  redis.call('HSET', data, key, till .. ' ' .. before)
+  line_up(key, till)
+  count()
+end
+local ended = redis.call('ZRANGEBYSCORE', ends, '-inf', whole(now), 'LIMIT', 0, 1000)
+for _, key in ipairs(ended) do
   redis.call('HDEL', data, key)
   redis.call('ZREM', log, key)
   redis.call('ZREM', ends, key)
+  redis.call('ZREM', gone, key)
 end
+if #ended > 0 then count() end
 ";
 
-/// `ARGV`: key, times, how many at most.
+/// `ARGV`: key, times, how many at most: those that were removed do not count.
 const ADD: &str = r"
 local till, before = times(ARGV[2])
 local known = redis.call('HGET', data, ARGV[1])
@@ -239,17 +271,20 @@ if known then
     if tonumber(other_till) > tonumber(till) then till = other_till end
     if tonumber(other_before) > tonumber(before) then before = other_before end
   end
-elseif redis.call('HLEN', data) >= tonumber(ARGV[3]) then
+end
+if tonumber(till) <= now then return 2 end
+local is_new = not known or redis.call('ZSCORE', gone, ARGV[1])
+if is_new and redis.call('HLEN', data) - redis.call('ZCARD', gone) >= tonumber(ARGV[3]) then
   return 0
 end
-note(ARGV[1], till, before, till)
+note(ARGV[1], till, before)
 return 1
 ";
 
-/// `ARGV`: key, times. It stays for an hour, so that everybody learns of it.
+/// `ARGV`: key, times.
 const REMOVE: &str = r"
 local _, before = times(ARGV[2])
-note(ARGV[1], whole(now), before, whole(now + 3600 * 1000000))
+note(ARGV[1], whole(now), before)
 return 1
 ";
 
@@ -257,7 +292,7 @@ return 1
 const CHANGES: &str = r"
 redis.call('HSETNX', head, 'name', ARGV[1])
 local name = redis.call('HGET', head, 'name')
-local last = tonumber(redis.call('HGET', head, 'last') or 0) or 0
+local last = number('last')
 local since, lost = tonumber(ARGV[3]) or 0, '0'
 if name ~= ARGV[2] or since > last then
   since, lost = 0, '1'

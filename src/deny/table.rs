@@ -13,8 +13,17 @@ use crate::time::Timestamp;
 #[path = "../../tests/model/deny.rs"]
 mod model;
 
-/// So many denials are held at most.
+/// So many denials are held at most. The last tenth of the room is not for single tokens, so that there is some for a denial
+/// that covers more.
 pub const MAX_DENIALS: usize = 100_000;
+
+/// So many may be held for another one of this kind to be made.
+pub(super) fn room_for(claim: Claim) -> usize {
+    match claim {
+        Claim::Token => MAX_DENIALS / 10 * 9,
+        Claim::Subject | Claim::Client | Claim::Any => MAX_DENIALS,
+    }
+}
 
 /// A change copies one bucket and a pointer to each: with so many of both, a full table costs the least.
 const BUCKETS: usize = 256;
@@ -31,7 +40,7 @@ pub(super) struct Table {
 }
 
 /// A denial in memory. Never changed, only replaced.
-struct Entry {
+pub(super) struct Entry {
     denial: Denial,
     before: Option<Timestamp>,
     until: Timestamp,
@@ -104,17 +113,25 @@ impl Table {
         })
     }
 
-    /// Denies, from the moment that this returns. Together with one of the same key the later times count. Returns how many
-    /// times this server has denied so far.
-    pub(super) fn deny(&self, denial: Denial, until: Timestamp, now: Timestamp) -> Result<u64, Full> {
+    /// Denies, from the moment that this returns. Together with one of the same key the later times count. Returns what holds
+    /// now, and how many times this server has denied so far.
+    pub(super) fn deny(
+        &self,
+        denial: Denial,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Denial, u64), Full> {
         self.change(|edit, writer| {
             edit.clear_ended(writer, now);
             let written = writer.written.saturating_add(1);
             let entry = Entry { before: denial.before(), denial, until, written, shared: false };
-            let known = edit.find(&entry.denial).cloned();
-            edit.put(writer, entry.with(known.as_deref()))?;
+            let known = edit.find(&entry.denial).filter(|known| now < known.until).cloned();
+            let entry = entry.with(known.as_deref());
+            let denial = entry.whole();
+            let room = room_for(denial.claim());
+            edit.put(writer, entry, room)?;
             writer.written = written;
-            Ok(written)
+            Ok((denial, written))
         })
     }
 
@@ -123,8 +140,9 @@ impl Table {
         self.lock().written
     }
 
-    /// Takes over what the shared list says. It counts more than what is known here, but for what was denied here since it
-    /// was asked: `written` is what [`written`](Self::written) was then.
+    /// Takes over what the shared list says. It counts more than what is known here, but for what is not in the list yet, and
+    /// for what was denied here since it was asked: `written` is what [`written`](Self::written) was then. Without room for one
+    /// of them the others are taken over all the same.
     pub(super) fn take_over(
         &self,
         denials: impl Iterator<Item = (Denial, Timestamp)>,
@@ -133,31 +151,43 @@ impl Table {
     ) -> Result<(), Full> {
         self.change(|edit, writer| {
             edit.clear_ended(writer, now);
+            let mut taken = Ok(());
             for (denial, until) in denials {
                 let known = edit.find(&denial).cloned();
                 let entry = Entry { before: denial.before(), denial, until, written: 0, shared: true };
                 match known {
-                    // The list may not know of it yet, or may hold what it is to replace.
-                    Some(newer) if newer.written > written => {
+                    // The list does not know of it yet, or may hold what it is to replace.
+                    Some(newer) if !newer.shared || newer.written > written => {
                         if now < until {
-                            edit.put(writer, entry.with(Some(&newer)))?;
+                            edit.put_in_place(entry.with(Some(&newer)));
                         }
                     }
                     _ if until <= now => edit.remove(writer, &entry.denial),
-                    _ => edit.put(writer, entry)?,
+                    _ => {
+                        if edit.put(writer, entry, MAX_DENIALS).is_err() {
+                            taken = Err(Full);
+                        }
+                    }
                 }
             }
-            Ok(())
+            taken
         })
     }
 
-    /// Says whether there was one.
-    pub(super) fn allow(&self, denial: &Denial) -> bool {
+    /// The one with the same key.
+    pub(super) fn known(&self, denial: &Denial) -> Option<Arc<Entry>> {
+        let index = self.index.load();
+        let mut found = index.as_ref()?.find(self.hash_of(denial));
+        found.find(|entry| entry.denial.has_the_key_of(denial)).cloned()
+    }
+
+    /// Takes back this one, and none that has come in its place.
+    pub(super) fn allow(&self, known: &Arc<Entry>) {
         self.change(|edit, writer| {
-            let known = edit.find(denial).is_some();
-            edit.remove(writer, denial);
-            known
-        })
+            if edit.find(&known.denial).is_some_and(|now| Arc::ptr_eq(now, known)) {
+                edit.remove(writer, &known.denial);
+            }
+        });
     }
 
     /// It is in the shared list now, unless it was denied again meanwhile.
@@ -184,7 +214,7 @@ impl Table {
         let index = self.index.load();
         let all = index.iter().flat_map(|index| index.0.iter()).flat_map(|bucket| bucket.iter());
         all.filter(|(_, entry)| !entry.shared && now < entry.until)
-            .map(|(_, entry)| (entry.denial.clone().until(entry.until.into()), entry.written))
+            .map(|(_, entry)| (entry.whole(), entry.written))
             .collect()
     }
 
@@ -232,6 +262,11 @@ impl Entry {
             written: self.written.max(other.written),
             shared: self.shared && other.shared,
         }
+    }
+
+    /// As it is to be written.
+    fn whole(&self) -> Denial {
+        self.denial.clone().until(self.until.into())
     }
 
     fn copy(&self) -> Self {
@@ -291,14 +326,14 @@ impl<'a> Edit<'a> {
         self.open.entry(bucket_of(hash)).or_insert_with(|| bucket.to_vec())
     }
 
-    /// Takes it in, in place of one with the same key.
-    fn put(&mut self, writer: &mut Writer, entry: Entry) -> Result<(), Full> {
+    /// Takes it in, in place of one with the same key, or if there are less than so many.
+    fn put(&mut self, writer: &mut Writer, entry: Entry, room: usize) -> Result<(), Full> {
         writer.earliest = Some(writer.earliest.map_or(entry.until, |earliest| earliest.min(entry.until)));
         if self.find(&entry.denial).is_some() {
             self.put_in_place(entry);
             return Ok(());
         }
-        if writer.len() >= MAX_DENIALS {
+        if writer.len() >= room {
             return Err(Full);
         }
         let held = writer.held.get_mut(entry.denial.claim().place());
@@ -332,7 +367,7 @@ impl<'a> Edit<'a> {
 
     /// Forgets those that have ended, if it is worth looking for them.
     fn clear_ended(&mut self, writer: &mut Writer, now: Timestamp) {
-        let is_full = writer.len() >= MAX_DENIALS;
+        let is_full = writer.len() >= room_for(Claim::Token);
         let Some(earliest) = writer.earliest.filter(|earliest| *earliest <= now) else { return };
         // Each look is at all of them.
         if !is_full && now < earliest.plus(CLEAR_AFTER) {

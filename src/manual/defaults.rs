@@ -75,7 +75,7 @@
 //!
 //! | constant | value | unit | why |
 //! |---|---|---|---|
-//! | [`MAX_DENIALS`] | 100000 | denials | a fleet's log-outs of a day, in some 30 MiB; when it is full, denying is an error and nothing is forgotten |
+//! | [`MAX_DENIALS`] | 100000 | denials | a fleet's log-outs of a day, in some 30 MiB; when it is full, denying is an error and nothing is forgotten; the last tenth is not for single tokens |
 //! | [`MAX_DENIED_LENGTH`] | 1024 | bytes | longer than any `jti`, `sub` or client; it bounds the memory of them all |
 //! | [`DENIED_FOR`] | 86400 | s | longer than access tokens usually live; a denial may end only when the tokens have |
 //! | [`DENYLIST_INTERVAL`] | 1 | s | a token that is denied at one server is accepted for about a second at the others; one small question a second costs Redis nothing |

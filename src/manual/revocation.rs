@@ -35,7 +35,8 @@
 //!
 //! A denial is forgotten at its [end](crate::Denial::until), [`DENIED_FOR`] after it was made if you say nothing. **It must outlive
 //! the longest-lived token that it is about, with the leeway**: after it the token would be good again. Nothing else makes room: when there are
-//! [`MAX_DENIALS`], [`deny`] is an error, and the right answer is a denial that covers more.
+//! [`MAX_DENIALS`], [`deny`] is an error, and the right answer is a denial that covers more. For those there is room: the last tenth
+//! is not for single tokens.
 //!
 //! # Where nothing is shared
 //!
@@ -76,7 +77,8 @@
 //! | it could not be read for [`DENYLIST_STALE_AFTER`] | good tokens: 503 with `Retry-After`. Denied ones: 401 |
 //! | the same with [`dangerous_stale_denylist`] | what is known counts, as if nothing were new |
 //! | it can be read again | at most a second later everything is as before |
-//! | Redis comes back without its data | each server writes again what it knows |
+//! | Redis comes back without its data, or with a part of it | each server writes again what it knows |
+//! | it holds more than [`MAX_DENIALS`] of our issuers, with those that are not written yet | what there is room for is denied; other tokens as if it could not be read, until some have ended or are allowed |
 //!
 //! So a token that one server has denied is accepted by no other for longer than [`DENYLIST_STALE_AFTER`], unless you said
 //! otherwise. The price is that Redis is needed: [`health`] is not ready without it, and [`DenylistStateChanged`] and a

@@ -5,12 +5,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tower_bearer::manual::defaults::{DENYLIST_STALE_AFTER, DENYLIST_TIMEOUT};
+use tower_bearer::manual::defaults::{DENYLIST_STALE_AFTER, DENYLIST_TIMEOUT, MAX_DENIALS};
 use tower_bearer::settings::Settings;
 use tower_bearer::testing::Idp;
 use tower_bearer::{
-    ConfigErrorKind, Denial, DenyErrorKind, DenylistState, RedisDenylist, RejectionKind, ResourceServer,
-    ResourceServerBuilder, TokenError,
+    ConfigErrorKind, Denial, DenyErrorKind, Denylist, DenylistErrorKind, DenylistState, RedisDenylist,
+    RejectionKind, ResourceServer, ResourceServerBuilder, TokenError,
 };
 
 use crate::leaks::captured;
@@ -275,6 +275,74 @@ async fn a_redis_that_hangs_is_503_until_it_goes_on() {
     within(seconds(10), "it is written", async || redis.count("HLEN", "data") == 1).await;
 }
 
+/// Some keys of it are gone, as they are where Redis is short of memory and may forget.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_the_list_that_was_lost_is_written_again() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new();
+    let (api, token) = (fleet.server(&redis), fleet.token("1"));
+    assert_eq!(fault(&api, &token).await, None);
+    api.deny(Denial::token(ISSUER, "1")).await.unwrap();
+    api.deny(Denial::token(ISSUER, "2")).await.unwrap();
+    assert!(api.allow(&Denial::token(ISSUER, "2")).await.unwrap());
+    assert_eq!(fault(&fleet.server(&redis), &token).await, REVOKED);
+    let parts = ["data", "log", "ends", "gone", "head"];
+    for lost in [&parts[..1], &parts[1..2], &parts[2..3], &parts[3..4], &parts[4..], &parts[..4], &parts] {
+        for part in lost {
+            redis.cli(&["DEL", &format!("{{tower-bearer:denylist}}:{part}")]);
+        }
+        within(DENYLIST_STALE_AFTER, "it is written again", async || {
+            let new = fleet.server(&redis);
+            fault(&new, &token).await == REVOKED && fault(&new, &fleet.token("2")).await.is_none()
+        })
+        .await;
+        let held = redis.count("HLEN", "data");
+        within(DENYLIST_STALE_AFTER, "all parts agree", async || {
+            [redis.count("ZCARD", "log"), redis.count("ZCARD", "ends")] == [held; 2]
+        })
+        .await;
+    }
+    // And then it is not lost again and again.
+    let name = || redis.cli(&["HGET", "{tower-bearer:denylist}:head", "name"]);
+    let before = name();
+    tokio::time::sleep(seconds(2)).await;
+    assert_eq!(name(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_in_redis_is_full_of_what_holds_and_takes_nothing_that_has_ended() {
+    let Some(redis) = Redis::start() else { return };
+    let list = RedisDenylist::new(&redis.url()).unwrap();
+    let end = std::time::SystemTime::now() + seconds(3600);
+    let add = async |denial: Denial| list.add(denial.until(end)).await.map_err(|error| error.kind());
+    assert_eq!(add(Denial::token(ISSUER, "1")).await, Ok(()));
+    // By the clock of Redis.
+    let error = list.add(Denial::token(ISSUER, "2").until(end - seconds(3601))).await.unwrap_err();
+    assert_eq!(error.kind(), DenylistErrorKind::Refused);
+    assert_eq!(error.to_string(), "the denylist has answered with an error (its end is past there)");
+    assert_eq!(redis.count("HLEN", "data"), 1);
+    // One that is longer there holds longer.
+    assert!(list.add(Denial::token(ISSUER, "1").until(end - seconds(3601))).await.is_ok());
+
+    let plant = "for n = 2, tonumber(ARGV[1]) do redis.call('HSET', KEYS[1], n, ARGV[2] .. ' 0') \
+        redis.call('ZADD', KEYS[2], n, n) redis.call('ZADD', KEYS[3], ARGV[2], n) end \
+        redis.call('HSET', KEYS[4], 'held', ARGV[1]) return 1";
+    let keys = ["data", "log", "ends", "head"].map(|part| format!("{{tower-bearer:denylist}}:{part}"));
+    let room = (MAX_DENIALS / 10 * 9).to_string();
+    let far = "9000000000000000";
+    redis.cli(&["EVAL", plant, "4", &keys[0], &keys[1], &keys[2], &keys[3], &room, far]);
+    assert_eq!(add(Denial::token(ISSUER, "3")).await, Err(DenylistErrorKind::Full));
+    assert_eq!(add(Denial::token(ISSUER, "1")).await, Ok(()), "one that is there needs no room");
+    assert_eq!(add(Denial::subject(ISSUER, "alice")).await, Ok(()), "there is room for one that covers more");
+    // What was removed makes room, although it is told of for an hour.
+    for denial in [Denial::subject(ISSUER, "alice"), Denial::token(ISSUER, "1"), Denial::token(ISSUER, "4")] {
+        list.remove(denial).await.unwrap();
+    }
+    assert_eq!(redis.count("ZCARD", "gone"), 3);
+    assert_eq!(add(Denial::token(ISSUER, "3")).await, Ok(()));
+    assert_eq!(add(Denial::token(ISSUER, "1")).await, Err(DenylistErrorKind::Full), "it holds no more");
+}
+
 /// More than are read at once, and some that nobody can read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_list_is_read_to_its_end_and_odd_entries_are_left_out() {
@@ -284,10 +352,11 @@ async fn a_long_list_is_read_to_its_end_and_odd_entries_are_left_out() {
     for n in 0..2500 {
         api.deny(Denial::token(ISSUER, n.to_string())).await.unwrap();
     }
-    let plant = "for n = 1, 3 do local k = KEYS[1] .. n redis.call('HSET', KEYS[1], k, 'junk') \
-        redis.call('ZADD', KEYS[2], n, k) redis.call('ZADD', KEYS[3], 9e15, k) end return 1";
-    let keys = ["data", "log", "ends"].map(|part| format!("{{tower-bearer:denylist}}:{part}"));
-    assert_eq!(redis.cli(&["EVAL", plant, "3", &keys[0], &keys[1], &keys[2]]), "1");
+    let plant = "for n = 1, 2 do local k = KEYS[1] .. n redis.call('HSET', KEYS[1], k, 'junk') \
+        redis.call('ZADD', KEYS[2], n, k) redis.call('ZADD', KEYS[3], 9e15, k) end \
+        redis.call('HINCRBY', KEYS[4], 'held', 2) return 1";
+    let keys = ["data", "log", "ends", "head"].map(|part| format!("{{tower-bearer:denylist}}:{part}"));
+    assert_eq!(redis.cli(&["EVAL", plant, "4", &keys[0], &keys[1], &keys[2], &keys[3]]), "1");
     let another = fleet.server(&redis);
     for jti in ["0", "999", "1000", "1999", "2000", "2499"] {
         assert_eq!(fault(&another, &fleet.token(jti)).await, REVOKED, "{jti}");

@@ -28,6 +28,7 @@ mod cache;
 mod config;
 mod contract;
 mod deny;
+mod deny_faults;
 mod deny_redis;
 mod deny_shared;
 mod events;

@@ -20,6 +20,12 @@ fn deny(table: &Table, subject: &str) {
     never(table.deny(Denial::subject("issuer", subject), END, NOW).is_err(), "there was no room");
 }
 
+fn allow(table: &Table, subject: &str) {
+    let known = table.known(&Denial::subject("issuer", subject));
+    never(known.is_none(), "it was not there");
+    known.iter().for_each(|known| table.allow(known));
+}
+
 /// Two threads deny, one of them what another allows again.
 ///
 /// Catches a change that is made of what was there before another.
@@ -36,7 +42,7 @@ fn what_was_denied_is_denied_for_whoever_looks_later() {
             })
         };
         let threads = [denying("one"), denying("two")];
-        table.allow(&Denial::subject("issuer", "old"));
+        allow(&table, "old");
         never(denies(&table, "old"), "a token was denied after it was allowed");
         threads.into_iter().for_each(Thread::join);
         never(!denies(&table, "one") || !denies(&table, "two"), "a denial was lost");
@@ -64,5 +70,27 @@ fn an_old_answer_of_the_list_takes_back_nothing_new() {
         never(!denies(&table, "one"), "an old answer has taken back a new denial");
         listing.join();
         never(!denies(&table, "one"), "an old answer has taken back a new denial");
+    });
+}
+
+/// It is allowed again, which takes a while, and is denied again meanwhile.
+///
+/// Catches an `allow` that takes back whatever is there.
+#[test]
+fn to_allow_takes_back_nothing_that_came_later() {
+    explore(3, || {
+        let table = Arc::new(Table::new());
+        deny(&table, "one");
+        let known = table.known(&Denial::subject("issuer", "one"));
+        let denying = {
+            let table = table.clone();
+            thread(move || {
+                deny(&table, "one");
+                never(!denies(&table, "one"), "a token was accepted after it was denied");
+            })
+        };
+        known.iter().for_each(|known| table.allow(known));
+        denying.join();
+        never(!denies(&table, "one"), "a later denial was taken back");
     });
 }
