@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::issuer::TrustedIssuer;
-use super::verify::{Accepted, Failure, Refusal, Stop, Trusted, Verified, Waited};
+use super::stop::{Failure, Refusal, Stop, Waited};
+use super::verify::{Accepted, Trusted, Verified};
 use crate::jose::{Claims, Standing, TokenError, begins_like_a_jwt};
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::lookup::desk::{ACTIVE_FOR, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};

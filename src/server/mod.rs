@@ -6,6 +6,7 @@ mod builder;
 #[cfg(all(test, tower_bearer_model))]
 #[path = "../../tests/model/verdicts.rs"]
 mod model;
+mod stop;
 mod verify;
 mod lookup;
 mod metadata;
@@ -27,7 +28,8 @@ pub use self::health::{DenylistHealth, Health, HealthService, IssuerHealth};
 use self::issuer::TrustedIssuer;
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};
-pub(crate) use self::verify::{Pending, Stop, Trusted, Verified, Waited};
+pub(crate) use self::stop::{Pending, Stop, Waited};
+pub(crate) use self::verify::{Trusted, Verified};
 use crate::deny::{Denial, Denials, DenyError};
 use crate::event::Event;
 use crate::identity::ServerIdentity;

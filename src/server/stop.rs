@@ -1,0 +1,211 @@
+//! [`Stop`]: why there is no token, or none yet, and the wait for what may bring it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::issuer::TrustedIssuer;
+use crate::deny::{self, Denials};
+use crate::event::Event;
+use crate::identity::{IssuerIdentity, ServerIdentity};
+use crate::jose::{KeySet, NotVerified, TokenError};
+use crate::keys::refresh::BACKOFF_MIN;
+use crate::keys::remote::{Began, Ended, Flight, RemoteKeys};
+use crate::lookup::desk::{self, Answer, Desk};
+use crate::refusal::Rejection;
+
+/// Why there is no token (yet).
+pub(crate) enum Stop {
+    Refused(Rejection),
+    /// Keys are being fetched, or the token is being looked up. Wait, and ask again once.
+    Pending(Pending),
+}
+
+/// Fetches and look-ups that the answer depends on, each with its issuer.
+pub(crate) struct Pending {
+    flights: Vec<(Arc<IssuerIdentity>, Flight)>,
+    lookups: Vec<(Arc<IssuerIdentity>, desk::Flight)>,
+    /// The first reading of a shared denylist.
+    denials: Option<deny::Flight>,
+    server: Arc<ServerIdentity>,
+}
+
+/// How those have ended that a request waited for.
+pub(crate) struct Waited {
+    fetches: Vec<(Arc<IssuerIdentity>, Ended, Began)>,
+    answers: Vec<(Arc<IssuerIdentity>, Option<Answer>)>,
+}
+
+/// A request that waits. Dropped at the end, however it ends.
+struct Waiting {
+    server: Arc<ServerIdentity>,
+    since: Instant,
+}
+
+/// Why one issuer did not accept a token.
+pub(super) enum Failure<'a> {
+    Fault(TokenError),
+    /// Its keys cannot be had for this long.
+    Unavailable(Duration),
+    /// Its first keys are being fetched.
+    Cold(Flight),
+    /// As many signatures are being checked as may be.
+    Busy,
+    /// No key of the set verifies it; a newer set might.
+    Miss {
+        remote: &'a RemoteKeys,
+        tried: Arc<KeySet>,
+        fault: TokenError,
+    },
+    /// It has no key, and looks its tokens up.
+    NoKeys(&'a Desk),
+    /// The token is being looked up.
+    Asked(desk::Flight),
+}
+
+/// What to answer when nobody accepts a token.
+#[derive(Default)]
+pub(super) struct Refusal {
+    fault: Option<TokenError>,
+    unavailable: Option<Duration>,
+    busy: bool,
+    flights: Vec<(Arc<IssuerIdentity>, Flight)>,
+    lookups: Vec<(Arc<IssuerIdentity>, desk::Flight)>,
+}
+
+impl Refusal {
+    pub(super) fn note(&mut self, issuer: &TrustedIssuer, failure: Failure<'_>, waited: Option<&Waited>) {
+        match failure {
+            Failure::Fault(fault) | Failure::Miss { fault, .. } => self.fault(fault),
+            Failure::Unavailable(pause) => self.unavailable(pause),
+            Failure::Busy => self.busy = true,
+            Failure::Cold(flight) => self.wait(issuer, flight, waited),
+            Failure::Asked(flight) if waited.is_none() => {
+                self.lookups.push((issuer.identity.clone(), flight));
+            }
+            Failure::Asked(_) | Failure::NoKeys(_) => self.unavailable(BACKOFF_MIN),
+        }
+    }
+
+    pub(super) fn fault(&mut self, fault: TokenError) {
+        self.fault = self.fault.max(Some(fault));
+    }
+
+    pub(super) fn unavailable(&mut self, pause: Duration) {
+        self.unavailable = Some(self.unavailable.map_or(pause, |other| other.max(pause)));
+    }
+
+    /// Pending a second time is a refusal, not a loop.
+    pub(super) fn wait(&mut self, issuer: &TrustedIssuer, flight: Flight, waited: Option<&Waited>) {
+        if waited.is_none() {
+            self.flights.push((issuer.identity.clone(), flight));
+        } else {
+            self.unavailable(BACKOFF_MIN);
+        }
+    }
+
+    pub(super) fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
+        let Self { flights, lookups, .. } = self;
+        if !flights.is_empty() || !lookups.is_empty() {
+            return Stop::Pending(Pending { flights, lookups, denials: None, server: server.clone() });
+        }
+        // As long as one of them might have accepted it, nobody can say that the token is bad.
+        let rejection = match self.unavailable {
+            Some(pause) => Rejection::unavailable(pause),
+            None if self.busy => Rejection::busy(),
+            None => self.fault.unwrap_or(TokenError::Issuer).into(),
+        };
+        Stop::Refused(rejection.with_issuer(issuer.map(|issuer| issuer.identity.clone())))
+    }
+}
+
+impl Stop {
+    /// Whoever waits for keys waits for the denylist too: there is no second time.
+    pub(super) fn with(mut self, denials: &Denials) -> Self {
+        if let Self::Pending(pending) = &mut self {
+            pending.denials = denials.flight();
+        }
+        self
+    }
+
+    /// For a second answer, which is final.
+    pub(crate) fn into_rejection(self) -> Rejection {
+        match self {
+            Self::Refused(rejection) => rejection,
+            Self::Pending(_) => Rejection::unavailable(BACKOFF_MIN),
+        }
+    }
+}
+
+impl From<TokenError> for Stop {
+    fn from(error: TokenError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<TokenError> for Failure<'_> {
+    fn from(error: TokenError) -> Self {
+        Self::Fault(error)
+    }
+}
+
+impl From<NotVerified> for Failure<'_> {
+    fn from(not_verified: NotVerified) -> Self {
+        match not_verified {
+            NotVerified::Fault { fault, .. } => Self::Fault(fault),
+            NotVerified::Busy => Self::Busy,
+        }
+    }
+}
+
+impl Pending {
+    pub(super) fn of_denylist(flight: deny::Flight, server: Arc<ServerIdentity>) -> Self {
+        Self { flights: Vec::new(), lookups: Vec::new(), denials: Some(flight), server }
+    }
+
+    /// Waits until every fetch and look-up has ended, each within its own limit.
+    pub(crate) async fn ended(self) -> Waited {
+        let _waiting = Waiting::begin(self.server);
+        let mut fetches = Vec::with_capacity(self.flights.len());
+        for (issuer, flight) in self.flights {
+            let began = flight.began();
+            fetches.push((issuer, flight.ended().await, began));
+        }
+        let mut answers = Vec::with_capacity(self.lookups.len());
+        for (issuer, flight) in self.lookups {
+            answers.push((issuer, flight.ended().await));
+        }
+        if let Some(flight) = self.denials {
+            flight.ended().await;
+        }
+        Waited { fetches, answers }
+    }
+}
+
+impl Waited {
+    pub(super) fn of(&self, issuer: &TrustedIssuer) -> Option<(Ended, Began)> {
+        let end = self.fetches.iter().find(|(waited, ..)| Arc::ptr_eq(waited, &issuer.identity));
+        end.map(|(_, ended, began)| (*ended, *began))
+    }
+
+    pub(super) fn answer(&self, issuer: &TrustedIssuer) -> Option<&Answer> {
+        let (_, answer) = self.answers.iter().find(|(waited, _)| Arc::ptr_eq(waited, &issuer.identity))?;
+        answer.as_ref()
+    }
+}
+
+impl Waiting {
+    fn begin(server: Arc<ServerIdentity>) -> Self {
+        server.observers.tell(&Event::Waiting {});
+        Self { since: server.clock.instant(), server }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let took = self.server.clock.instant().saturating_duration_since(self.since);
+        // While a request unwinds, one that panics too would end the process.
+        if !std::thread::panicking() {
+            self.server.observers.tell(&Event::Waited { took });
+        }
+    }
+}
