@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use base64::Engine;
@@ -83,3 +84,31 @@ impl Service<Request<()>> for Inner {
         ready(Ok(Response::new(())))
     }
 }
+
+/// In front of the protected service, a layer that inserts one `Arc` into the request's extensions and does nothing else: no
+/// layer that says who calls can do less.
+pub(crate) struct Control(Arc<()>);
+
+impl Control {
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl Service<Request<()>> for Control {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<()>) -> Self::Future {
+        request.extensions_mut().insert(Inserted(self.0.clone()));
+        Inner.call(request)
+    }
+}
+
+#[derive(Clone)]
+struct Inserted(#[expect(dead_code, reason = "it is only carried")] Arc<()>);

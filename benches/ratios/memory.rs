@@ -2,12 +2,11 @@
 
 use allocation_counter::{AllocationInfo, measure};
 use http::StatusCode;
-use std::sync::Arc;
 use tower::Service;
 
 use crate::Effort;
 use crate::common::measure::as_f64;
-use crate::common::requests::{Inner, now, protected, request, server};
+use crate::common::requests::{Control, Inner, now, protected, request, server};
 use crate::common::tokens::{Sample, Signer};
 use crate::report::{Goal, Report};
 use crate::requests::call;
@@ -33,12 +32,8 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
     let _ = (one(&samples[1]), one(&samples[1]));
     let warm = one(&samples[1]);
     let control = {
-        let mut request = request(&samples[1]);
-        let identity = Arc::new(());
-        of(|| {
-            request.extensions_mut().insert(Control(identity.clone()));
-            drop(now(Inner.call(request)).expect("an answer"));
-        })
+        let (request, mut control) = (request(&samples[1]), Control::new());
+        of(|| drop(now(control.call(request)).expect("an answer")))
     };
     report.figure("allocations: a control that inserts one Arc", net(control));
     report.row("allocations: a known token", net(warm), Goal::AtMost(net(control)));
@@ -63,9 +58,6 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
         Goal::AtMost(256.0),
     );
 }
-
-#[derive(Clone)]
-struct Control(#[expect(dead_code, reason = "it is only carried")] Arc<()>);
 
 fn of(work: impl FnOnce()) -> AllocationInfo {
     let mut work = Some(work);

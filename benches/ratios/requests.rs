@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::hint::black_box;
+use std::time::{Instant, SystemTime};
 
 use http::{Request, Response, StatusCode};
 use serde_json::json;
@@ -11,7 +12,7 @@ use tower_bearer::{Found, FoundClaims, Issuer, LookupFuture, OpaqueToken, Resour
 
 use crate::Effort;
 use crate::common::measure::{PerOne, rounds, time};
-use crate::common::requests::{Inner, bare, now, protected, remembering, request, server};
+use crate::common::requests::{Control, Inner, bare, now, protected, remembering, request, server};
 use crate::common::tokens::{API, SCOPE, Sample, Signer, Walk};
 use crate::report::{Goal, Report};
 
@@ -60,8 +61,30 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
         let ratio = taken.net_ratio("warm", "noop", "raw");
         report.row(format!("RS256: a known token, {count} in turn / raw"), ratio, Goal::AtMost(goal));
     }
+    floor(effort, &signer, report);
     looked_up(effort, &signer, report);
     refusals(effort, &signer, (&api(), &api()), report);
+}
+
+/// What a request with a known token cannot be spared.
+fn floor(effort: Effort, signer: &Signer, report: &mut Report) {
+    let (batch, good) = (4 * effort.batch, signer.samples(1));
+    let (mut control, mut noop) = (Control::new(), Inner);
+    let (mut tokens, mut without) = (Walk::new(&good, batch), Walk::new(&good, batch));
+    let clocks = |()| {
+        black_box((Instant::now(), SystemTime::now()));
+    };
+    let taken = rounds(
+        effort.rounds,
+        vec![
+            ("noop", Box::new(|| call(&mut noop, without.next(), StatusCode::OK))),
+            ("control", Box::new(|| call(&mut control, tokens.next(), StatusCode::OK))),
+            ("nothing", Box::new(|| time(std::iter::repeat_n((), batch), black_box))),
+            ("clocks", Box::new(|| time(std::iter::repeat_n((), batch), clocks))),
+        ],
+    );
+    report.figure("inserting one Arc into a request, ns", taken.net("control", "noop"));
+    report.figure("reading both clocks, ns", taken.net("clocks", "nothing"));
 }
 
 /// Knows one token.
