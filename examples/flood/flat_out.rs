@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tower_bearer::manual::defaults::{FETCH_TIMEOUT, MISS_INTERVAL};
 
@@ -111,9 +112,13 @@ pub(crate) struct Flood {
 
 impl Flood {
     pub(crate) fn begin(world: &World, way: &Way, kind: &Kind) -> Self {
+        Self::begin_on(&Handle::current(), world, way, kind)
+    }
+
+    pub(crate) fn begin_on(runtime: &Handle, world: &World, way: &Way, kind: &Kind) -> Self {
         let (stop, tally) = (Arc::new(AtomicBool::new(false)), Arc::new(Tally::default()));
         let senders = match way {
-            Way::Called(_) => std::thread::available_parallelism().map_or(2, usize::from),
+            Way::Called(_) => runtime.metrics().num_workers(),
             Way::Http(_) => CONNECTIONS,
         };
         let sender = || {
@@ -127,7 +132,11 @@ impl Flood {
                 }
             }
         };
-        Self { senders: (0..senders).map(|_| sender()).collect(), stop, tally }
+        let mut running = JoinSet::new();
+        for _ in 0..senders {
+            running.spawn_on(sender(), runtime);
+        }
+        Self { senders: running, stop, tally }
     }
 
     /// Sends no more, and waits for the answers that are under way: a request is counted when it is sent.

@@ -12,9 +12,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
 use crate::Error;
 use crate::flat_out::{Flood, Kind};
-use crate::paced::{FlatOut, Good, Latencies, Seen, Turn, take_turns};
+use crate::paced::{FlatOut, Good, Latencies, Pause, Seen, Turn, take_turns};
 use crate::tally::{Expected, Tally};
 use crate::world::{Way, World};
 
@@ -122,7 +124,7 @@ impl Load {
         let before = (self.fresh.sent(), self.fresh.unavailable());
         let start = Instant::now();
         let flood = self.flood.as_ref().map(|kind| Flood::begin(&self.world, flood_way, kind));
-        let mut turn = good.send(way, &self.known, &self.fresh).await?;
+        let mut turn = good.send(way, &Handle::current(), Pause::Asleep, &self.known, &self.fresh).await?;
         let sent = self.fresh.sent().saturating_sub(before.0);
         let new_unavailable = percent(self.fresh.unavailable().saturating_sub(before.1), sent);
         turn.flat_out = FlatOut { new_unavailable, ..FlatOut::default() };

@@ -1,13 +1,16 @@
 //! What good requests notice of made-up key ids, on a machine that has room for both.
 //!
+//! The client has one processor for itself and the server the others (`split.rs`), so that what is measured is the server,
+//! and not how the system shares a processor between the two.
+//!
 //! Good requests, half of them with one token that is known and half with a new one each, are sent at a constant rate:
 //! alone, beside a flood of good requests, and beside one of made-up key ids. The two floods have the same rate, a share
 //! of what this machine answers flat out, so that what differs is only what is sent; the known token of the first is the
 //! cheapest request there is.
 //!
 //! A request is sent when it is due, whether those before it have been answered or not, and its latency counts from then:
-//! a pause shows in all the requests that fell due in it. Senders are threads outside of the runtime. They sleep between
-//! requests, and what the sleep is too long by is in every figure.
+//! a pause shows in all the requests that fell due in it. The client never sleeps, so that no request is sent late because a
+//! processor had to wake up.
 //!
 //! The loads take turns for several rounds. A figure is the median of the rounds and a ratio is the median of the ratios
 //! within each round, so that a machine that gets slower meanwhile spoils neither. A round in which other programs were busy
@@ -17,10 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::flat_out::{Flood, Kind};
+use crate::split::Split;
 use crate::tally::{Expected, Tally};
 use crate::world::{Way, World};
 
@@ -79,18 +82,27 @@ pub(crate) struct Latencies {
     p99: f64,
 }
 
-pub(crate) async fn compare(world: &World, size: &Size, broken: &mut Vec<String>) -> Result<(), Error> {
-    // The first one fetches the keys.
-    Tally::default().send(&world.called(), &world.good()).await;
-    for (name, good, flood) in [
-        ("the layer called in this process", world.called(), world.called()),
-        // Two clients, each with its own connections.
-        ("HTTP/1.1 on loopback, client and server on the same cores", world.http(), world.http()),
-    ] {
-        println!("good requests beside a paced flood, {name}:");
-        Comparison { world, size, good, flood }.run(broken).await?;
-    }
-    Ok(())
+pub(crate) fn compare(size: Size) -> Result<Vec<String>, Error> {
+    let split = Split::new()?;
+    println!("{split}");
+    let server = split.server.handle().clone();
+    split.on_the_client(async move || {
+        let mut broken = Vec::new();
+        let world = server.spawn(World::start()).await??;
+        // The first one fetches the keys.
+        Tally::default().send(&world.called(), &world.good()).await;
+        let client = Handle::current();
+        for (name, good, flood, runtime) in [
+            ("the layer called on the server's processors", world.called(), world.called(), &server),
+            // Two clients, each with its own connections.
+            ("HTTP/1.1 on loopback", world.http(), world.http(), &client),
+        ] {
+            println!("good requests beside a paced flood, {name}:");
+            Comparison { world: &world, size: &size, good, flood, runtime }.run(&mut broken).await?;
+        }
+        world.check_budget(&mut broken)?;
+        Ok(broken)
+    })?
 }
 
 struct Comparison<'a> {
@@ -99,6 +111,8 @@ struct Comparison<'a> {
     /// The way of the good requests that are measured.
     good: Way,
     flood: Way,
+    /// Where requests are made.
+    runtime: &'a Handle,
 }
 
 impl Comparison<'_> {
@@ -144,7 +158,7 @@ impl Comparison<'_> {
     /// So many a second are answered if nothing else is done.
     async fn flat_out(&self, kind: &Kind, broken: &mut Vec<String>) -> Result<f64, Error> {
         let start = Instant::now();
-        let flood = Flood::begin(self.world, &self.flood, kind);
+        let flood = Flood::begin_on(self.runtime, self.world, &self.flood, kind);
         tokio::time::sleep(self.size.calibration).await;
         let tally = flood.end().await?;
         tally.check(kind.expected(), broken);
@@ -159,19 +173,15 @@ impl Comparison<'_> {
     ) -> Result<Turn, Error> {
         let length = self.size.length;
         let good = Good::prepare(self.world, self.size.good_per_second, length).await;
-        let mut sender = JoinSet::new();
-        if let Some((kind, rate, tally)) = flood {
-            let (kind, world, flood) = (kind.clone(), self.world.clone(), Stream::new(&self.flood, tally));
-            sender.spawn_blocking(move || flood.pace(rate, length, || Some(kind.token(&world))));
-        }
-        let turn = good.send(&self.good, measured, measured).await?;
-        while let Some(done) = sender.join_next().await {
-            done?;
-        }
-        if let Some((_, _, tally)) = flood {
-            tally.settle().await;
-        }
-        Ok(turn)
+        let (turn, ()) =
+            tokio::join!(good.send(&self.good, self.runtime, Pause::Awake, measured, measured), async {
+                if let Some((kind, rate, tally)) = flood {
+                    let stream = Stream::new(&self.flood, self.runtime, Pause::Awake, tally);
+                    stream.pace(rate, length, || Some(kind.token(self.world))).await;
+                    tally.settle().await;
+                }
+            });
+        turn
     }
 }
 
@@ -216,19 +226,28 @@ impl Good {
     pub(crate) async fn send(
         self,
         way: &Way,
+        runtime: &Handle,
+        pause: Pause,
         known_tally: &Arc<Tally>,
         fresh_tally: &Arc<Tally>,
     ) -> Result<Turn, Error> {
         let Self { known: token, mut new, per_second, length } = self;
-        let (known, fresh) = (Stream::new(way, known_tally), Stream::new(way, fresh_tally));
+        let known = Stream::new(way, runtime, pause, known_tally);
+        let fresh = Stream::new(way, runtime, pause, fresh_tally);
         let (start, used) = (Instant::now(), Processors::now());
-        let mut senders = JoinSet::new();
-        let stream = known.clone();
-        senders.spawn_blocking(move || stream.pace(per_second, length, || Some(token.clone())));
-        let stream = fresh.clone();
-        senders.spawn_blocking(move || stream.pace(per_second, length, || new.pop()));
-        while let Some(done) = senders.join_next().await {
-            done?;
+        let streams = (known.clone(), fresh.clone());
+        let paced = async move {
+            tokio::join!(
+                streams.0.pace(per_second, length, || Some(token.clone())),
+                streams.1.pace(per_second, length, || new.pop()),
+            );
+        };
+        match pause {
+            Pause::Awake => paced.await,
+            Pause::Asleep => {
+                let handle = runtime.clone();
+                tokio::task::spawn_blocking(move || handle.block_on(paced)).await?;
+            }
         }
         let busy = used.zip(Processors::now()).map(|(before, after)| after.since(&before, start.elapsed()));
         known_tally.settle().await;
@@ -241,32 +260,44 @@ impl Good {
 /// Requests at a constant rate.
 struct Stream {
     way: Way,
+    runtime: Handle,
+    pause: Pause,
     tally: Arc<Tally>,
     took: Mutex<Vec<Duration>>,
 }
 
+/// What is done until the next request is due.
+#[derive(Clone, Copy)]
+pub(crate) enum Pause {
+    /// Other tasks of this thread, over and over.
+    Awake,
+    /// Nothing. It is for a thread that nobody else needs, and what it sleeps too long is in every figure.
+    Asleep,
+}
+
 impl Stream {
-    fn new(way: &Way, tally: &Arc<Tally>) -> Arc<Self> {
-        Arc::new(Self { way: way.clone(), tally: tally.clone(), took: Mutex::default() })
+    fn new(way: &Way, runtime: &Handle, pause: Pause, tally: &Arc<Tally>) -> Arc<Self> {
+        let (way, runtime, tally) = (way.clone(), runtime.clone(), tally.clone());
+        Arc::new(Self { way, runtime, pause, tally, took: Mutex::default() })
     }
 
-    /// Sends each when it is due. If the sleep was too long, several are due at once.
-    fn pace(
+    /// Sends each when it is due. If the pause was too long, several are due at once.
+    async fn pace(
         self: &Arc<Self>,
         per_second: f64,
         length: Duration,
         mut token: impl FnMut() -> Option<Arc<str>>,
     ) {
-        let (runtime, start) = (Handle::current(), Instant::now());
+        let start = Instant::now();
         for after in (0_u32..).map(|n| Duration::from_secs_f64(f64::from(n) / per_second)) {
             let (Some(due), Some(token)) = (start.checked_add(after), token()) else { return };
             if after >= length {
                 return;
             }
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            self.pause.until(due).await;
             self.tally.begin();
             let stream = self.clone();
-            runtime.spawn(async move {
+            self.runtime.spawn(async move {
                 let (ok, took) = (stream.tally.finish(&stream.way, &token).await, due.elapsed());
                 if ok {
                     stream.took.lock().unwrap_or_else(PoisonError::into_inner).push(took);
@@ -283,6 +314,19 @@ impl Stream {
             took.get(place).map_or(f64::NAN, |took| took.as_secs_f64() * 1e6)
         };
         Latencies { p50: at(50), p99: at(99) }
+    }
+}
+
+impl Pause {
+    async fn until(self, due: Instant) {
+        match self {
+            Self::Awake => {
+                while Instant::now() < due {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Self::Asleep => std::thread::sleep(due.saturating_duration_since(Instant::now())),
+        }
     }
 }
 
