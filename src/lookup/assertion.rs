@@ -85,7 +85,7 @@ impl ClientKey {
         };
         key.map_err(|why| {
             let message = format!(
-                "our private key cannot be used: {why}; write an unencrypted RSA (from 2048 bits), EC or Ed25519 key, in PEM or as a JWK, and an algorithm of its kind"
+                "our private key cannot be used: {why}; write an RSA, EC or Ed25519 key in PEM or as a JWK, and an algorithm of its kind"
             );
             ConfigError::new(ConfigErrorKind::Lookup, message)
         })

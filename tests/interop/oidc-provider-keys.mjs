@@ -35,7 +35,8 @@ server.listen(Number(process.env.PORT ?? 0), '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, {
     clients: [...clients, {
-      client_id: 'basic-client', client_secret: 'basic-client-secret', token_endpoint_auth_method: 'client_secret_basic',
+      client_id: 'basic-client', client_secret: 'basic-client-secret',
+      token_endpoint_auth_method: 'client_secret_basic',
       grant_types: ['client_credentials'], response_types: [], redirect_uris: [], scope: 'read admin',
     }],
     clientAuthMethods: ['client_secret_basic', 'private_key_jwt'],
