@@ -70,7 +70,8 @@ pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_ba
 pub use keys::Keys;
 pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
 pub use lookup::{
-    Found, FoundClaims, Introspection, KongTokens, LookupError, LookupFuture, OpaqueToken, TokenLookup,
+    ClientKey, Found, FoundClaims, Introspection, KongTokens, LookupError, LookupFuture, OpaqueToken,
+    TokenLookup,
 };
 pub use profile::{Profile, UnknownProfile};
 pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::algorithm::{Algorithm, AlgorithmSet};
-use super::backend::{Curve, Material, VerifyingKey, sha256};
+use super::backend::{Curve, Material, RSA_SIZE, VerifyingKey, sha256};
 use super::base64url;
 use super::header::MAX_KID_LENGTH;
 use super::json::{Object, Value};
@@ -31,17 +31,14 @@ impl Key {
     /// Reads a JWK (RFC 7517 §4) for an issuer that may use the `allowed` algorithms.
     pub(crate) fn from_jwk(json: &str, allowed: AlgorithmSet) -> Result<Self, Reason> {
         let jwk = Object::parse(json).map_err(|_| "not a JSON object without duplicate members")?;
-        let text = |name| jwk.member(name).map(|v| v.as_str().ok_or("a member is not a string")).transpose();
+        let text = |name| text(&jwk, name);
 
         let kty = text("kty")?.ok_or("kty is missing")?;
         let kid = text("kid")?;
         if kid.is_some_and(|kid| kid.len() > MAX_KID_LENGTH) {
             return Err("kid is too long");
         }
-        if text("use")?.is_some_and(|usage| usage != "sig") {
-            return Err("use is not sig");
-        }
-        check_key_ops(&jwk)?;
+        check_use(&jwk, "verify", "key_ops does not hold verify")?;
         if ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"].iter().any(|name| jwk.member(name).is_some())
         {
             return Err(if kty == "oct" {
@@ -50,24 +47,8 @@ impl Key {
                 "the private key is published"
             });
         }
-        let algorithm = match text("alg")? {
-            Some(name) => {
-                Some(name.parse::<Algorithm>().map_err(|_| "alg is not a signature algorithm in use")?)
-            }
-            None => None,
-        };
-        let bytes = |name| -> Result<Vec<u8>, Reason> {
-            let encoded = text(name)?.ok_or("a member of the public key is missing")?;
-            base64url::decode(encoded.as_bytes()).ok_or("a member is not canonical base64url")
-        };
-        let material = match kty {
-            "RSA" => rsa(bytes("n")?, bytes("e")?)?,
-            "EC" => ec(text("crv")?, &bytes("x")?, &bytes("y")?)?,
-            "OKP" if text("crv")? == Some("Ed25519") => ed25519(&bytes("x")?)?,
-            "OKP" => return Err("crv is not Ed25519"),
-            _ => return Err("kty is not RSA, EC or OKP"),
-        };
-        Self::prepare(kid, material, algorithm, allowed)
+        let algorithm = algorithm(&jwk)?;
+        Self::prepare(kid, public_material(&jwk, kty)?, algorithm, allowed)
     }
 
     /// Takes the public half out of a [`jsonwebtoken::DecodingKey`].
@@ -210,13 +191,44 @@ impl Key {
     }
 }
 
-/// `key_ops`, where present, must allow verifying (RFC 7517 §4.3).
-fn check_key_ops(jwk: &Object<'_>) -> Result<(), Reason> {
+/// `use` and `key_ops`, where present, must allow what the key is for (RFC 7517 §4.2, §4.3).
+pub(super) fn check_use(jwk: &Object<'_>, operation: &str, why_not: Reason) -> Result<(), Reason> {
+    if text(jwk, "use")?.is_some_and(|usage| usage != "sig") {
+        return Err("use is not sig");
+    }
     match jwk.member("key_ops") {
         None => Ok(()),
-        Some(Value::Array(ops)) if ops.iter().any(|op| op.as_str() == Some("verify")) => Ok(()),
-        Some(_) => Err("key_ops does not hold verify"),
+        Some(Value::Array(ops)) if ops.iter().any(|op| op.as_str() == Some(operation)) => Ok(()),
+        Some(_) => Err(why_not),
     }
+}
+
+/// The one algorithm that it is for, if it says so.
+pub(super) fn algorithm(jwk: &Object<'_>) -> Result<Option<Algorithm>, Reason> {
+    let name = text(jwk, "alg")?;
+    name.map(|name| name.parse().map_err(|_| "alg is not a signature algorithm in use")).transpose()
+}
+
+/// The public key in a JWK, checked.
+pub(super) fn public_material(jwk: &Object<'_>, kty: &str) -> Result<Material, Reason> {
+    let (crv, missing) = (text(jwk, "crv")?, "a member of the public key is missing");
+    let bytes = |name| bytes(jwk, name, missing);
+    match kty {
+        "RSA" => rsa(bytes("n")?, bytes("e")?),
+        "EC" => ec(crv, &bytes("x")?, &bytes("y")?),
+        "OKP" if crv == Some("Ed25519") => ed25519(&bytes("x")?),
+        "OKP" => Err("crv is not Ed25519"),
+        _ => Err("kty is not RSA, EC or OKP"),
+    }
+}
+
+pub(super) fn text<'a>(jwk: &'a Object<'_>, name: &str) -> Result<Option<&'a str>, Reason> {
+    jwk.member(name).map(|value| value.as_str().ok_or("a member is not a string")).transpose()
+}
+
+pub(super) fn bytes(jwk: &Object<'_>, name: &str, missing: Reason) -> Result<Vec<u8>, Reason> {
+    let encoded = text(jwk, name)?.ok_or(missing)?;
+    base64url::decode(encoded.as_bytes()).ok_or("a member is not canonical base64url")
 }
 
 pub(super) fn family(material: &Material) -> &'static [Algorithm] {
@@ -238,7 +250,7 @@ pub(super) fn rsa(n: Vec<u8>, e: Vec<u8>) -> Result<Material, Reason> {
     match bits(&n) {
         None => return Err("the RSA modulus has leading zeros"),
         Some(2048..=8192) => {}
-        Some(_) => return Err("the RSA modulus does not have 2048 to 8192 bits"),
+        Some(_) => return Err(RSA_SIZE),
     }
     let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     if !odd(&n) {

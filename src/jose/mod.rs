@@ -1,7 +1,7 @@
 //! The verification core: pure and synchronous. It never awaits, reads a clock, logs or sees an HTTP header.
 //!
 //! [`Compact::parse`] and [`Claims::parse`] take a token apart, [`Rules::check`] says everything about it that
-//! needs no key, and [`Keys::verify`] checks the signature.
+//! needs no key, and [`Keys::verify`] checks the signature. [`SigningKey`] signs what we say of ourselves.
 
 mod algorithm;
 mod backend;
@@ -14,6 +14,7 @@ mod header;
 mod json;
 mod jwk;
 mod keyset;
+mod private;
 mod standing;
 mod turns;
 #[cfg(test)]
@@ -34,7 +35,9 @@ pub use json::MAX_JSON_DEPTH;
 pub use keyset::{MAX_CANDIDATES, MAX_KEYS};
 
 pub(crate) use algorithm::AlgorithmSet;
-pub(crate) use backend::sha256;
+#[cfg(feature = "testing")]
+pub(crate) use backend::{OtherPrivateKey, PrivateMaterial};
+pub(crate) use backend::{random, sha256};
 #[cfg(feature = "x5c")]
 pub(crate) use certificate::RootKey;
 pub(crate) use claims::{Claims, Validity};
@@ -43,6 +46,7 @@ pub(crate) use header::{HeaderAlgorithm, KnownHeaders};
 pub(crate) use json::Value;
 pub(crate) use jwk::Key;
 pub(crate) use keyset::{KeySet, NotVerified};
+pub(crate) use private::SigningKey;
 pub(crate) use standing::Standing;
 pub(crate) use turns::Turns;
 

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::assertion::{Assertion, ClientKey};
 use super::desk::BREAKER_PAUSE;
 use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
 use crate::error::{ConfigError, ConfigErrorKind};
@@ -38,7 +39,8 @@ use crate::time::Clock;
 /// # Ok::<(), tower_bearer::ConfigError>(())
 /// ```
 ///
-/// One of [`basic`](Self::basic), [`post`](Self::post) and [`bearer`](Self::bearer) must say who we are (RFC 7662 §2.1).
+/// One of [`basic`](Self::basic), [`post`](Self::post), [`private_key_jwt`](Self::private_key_jwt) and
+/// [`bearer`](Self::bearer) must say who we are (RFC 7662 §2.1).
 ///
 /// The answer counts if its status is 200, it is a JSON object, and `active` is `true` or `false` and nothing else. What
 /// else it says is checked as a token's claims are. A `token_type` that is there must be `Bearer`. All other answers are an
@@ -48,12 +50,15 @@ pub struct Introspection {
     /// `None` where the issuer says it.
     url: Option<String>,
     client: Option<Client>,
+    /// For whom an assertion is; `None`: whoever is asked.
+    audience: Option<String>,
 }
 
 /// Who we are, to the endpoint.
 enum Client {
     Basic(String, Secret<String>),
     Post(String, Secret<String>),
+    PrivateKeyJwt(String, ClientKey),
     Bearer(Secret<String>),
 }
 
@@ -66,6 +71,7 @@ struct Inner {
     authorization: Option<HeaderValue>,
     /// Members of the form besides the token.
     credentials: Vec<(&'static str, Secret<String>)>,
+    assertion: Option<Assertion>,
     fetch: Arc<dyn Fetch>,
 }
 
@@ -84,7 +90,7 @@ struct Discovery {
 impl Introspection {
     /// An endpoint at a URL, which may be on a private network.
     pub fn at(url: impl Into<String>) -> Self {
-        Self { url: Some(url.into()), client: None }
+        Self { url: Some(url.into()), client: None, audience: None }
     }
 
     /// The endpoint that the issuer names in its metadata, as `introspection_endpoint` (RFC 8414 §2). The document is
@@ -94,7 +100,7 @@ impl Introspection {
     /// It may be on the issuer's own host, or on one that everybody can reach, and on no other: whoever can write the
     /// document is sent tokens and our secret.
     pub fn discovered() -> Self {
-        Self { url: None, client: None }
+        Self { url: None, client: None, audience: None }
     }
 
     /// Authenticates us with the scheme Basic (RFC 6749 §2.3.1): what most servers expect.
@@ -109,6 +115,26 @@ impl Introspection {
         self
     }
 
+    /// Authenticates us with a JWT that we sign with our private key (`private_key_jwt`: RFC 7523 §2.2, OpenID Connect Core
+    /// §9), so that no secret of ours is at the authorization server, and none is sent. Each call has a JWT of its own, which
+    /// is good for [`ASSERTION_LIFETIME`](crate::manual::defaults::ASSERTION_LIFETIME).
+    pub fn private_key_jwt(mut self, id: impl Into<String>, key: ClientKey) -> Self {
+        self.client = Some(Client::PrivateKeyJwt(id.into(), key));
+        self
+    }
+
+    /// For whom that JWT is, its `aud`. Default: the `iss` of the issuer, or the URL of the endpoint if it has none. Some
+    /// servers want the URL of their token endpoint, or of the endpoint that is asked.
+    ///
+    /// # Security
+    /// Whoever is meant can pass the JWT on to another server with the same `aud` while it is good. That is why the default
+    /// is the issuer's identifier and nothing else (OAuth working group, `draft-ietf-oauth-rfc7523bis`): two servers may be
+    /// talked into naming one URL, and they do not share an identifier.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = Some(audience.into());
+        self
+    }
+
     /// Authenticates us with a token of our own (RFC 7662 §2.1).
     pub fn bearer(mut self, token: impl Into<String>) -> Self {
         self.client = Some(Client::Bearer(Secret::new(token.into())));
@@ -120,19 +146,40 @@ impl Introspection {
         self.url.as_deref().or(iss)
     }
 
-    pub(super) fn resolve(self, context: Context<'_>) -> Result<Arc<dyn TokenLookup>, ConfigError> {
+    pub(super) fn resolve(mut self, context: Context<'_>) -> Result<Arc<dyn TokenLookup>, ConfigError> {
         let wrong = |message: &'static str| ConfigError::new(ConfigErrorKind::Lookup, message);
+        let mut assertion = None;
         let (authorization, credentials) = match self.client {
-            None => return Err(wrong("the endpoint must know who asks; write basic, post or bearer")),
+            None => {
+                let message = "the endpoint must know who asks; write basic, post, private_key_jwt or bearer";
+                return Err(wrong(message));
+            }
             Some(Client::Basic(id, secret)) if !id.is_empty() => (Some(basic(&id, &secret)), Vec::new()),
             Some(Client::Post(id, secret)) if !id.is_empty() => {
                 (None, vec![("client_id", Secret::new(id)), ("client_secret", secret)])
+            }
+            Some(Client::PrivateKeyJwt(id, key)) if !id.is_empty() => {
+                let whoever_is_asked = || context.iss.or(self.url.as_deref()).unwrap_or_default().to_owned();
+                let audience = match self.audience.take() {
+                    Some(empty) if empty.is_empty() => {
+                        return Err(wrong("the audience of our assertion is empty; leave it out"));
+                    }
+                    Some(audience) => audience,
+                    None => whoever_is_asked(),
+                };
+                let (key, clock) = (key.import()?, context.clock.clone());
+                assertion = Some(Assertion { key, client_id: id.clone(), audience, clock });
+                let kind = Secret::new(Assertion::TYPE.to_owned());
+                (None, vec![("client_id", Secret::new(id)), ("client_assertion_type", kind)])
             }
             Some(Client::Bearer(token)) if !token.expose().is_empty() => {
                 (Some(Secret::new(format!("Bearer {}", token.expose()))), Vec::new())
             }
             Some(_) => return Err(wrong("our client id or token is empty; write what the issuer gave us")),
         };
+        if self.audience.is_some() {
+            return Err(wrong("only a private_key_jwt has an audience; leave it out"));
+        }
         let Ok(authorization) = authorization.map(|value| HeaderValue::from_str(value.expose())).transpose()
         else {
             return Err(wrong("our token cannot be sent; write one without line breaks"));
@@ -158,7 +205,7 @@ impl Introspection {
                 "nothing can be asked over https in this build; turn on the feature rustls or native-tls, or give the server a Fetch",
             )
         })?;
-        Ok(Arc::new(Endpoint(Arc::new(Inner { place, authorization, credentials, fetch }))))
+        Ok(Arc::new(Endpoint(Arc::new(Inner { place, authorization, credentials, assertion, fetch }))))
     }
 }
 
@@ -180,7 +227,7 @@ impl TokenLookup for Endpoint {
 impl Inner {
     async fn ask(&self, token: &OpaqueToken) -> Result<Found, LookupError> {
         let url = self.place.url(&*self.fetch).await?;
-        let request = url.request("application/json").post(self.form(token));
+        let request = url.request("application/json").post(self.form(token)?);
         let request = match &self.authorization {
             Some(value) => request.authorize(value.clone()),
             None => request,
@@ -189,17 +236,21 @@ impl Inner {
     }
 
     /// RFC 7662 §2.1.
-    fn form(&self, token: &OpaqueToken) -> String {
+    fn form(&self, token: &OpaqueToken) -> Result<String, LookupError> {
+        // RFC 7521 §4.2.
+        let assertion = self.assertion.as_ref().map(Assertion::sign).transpose()?;
+        let assertion = assertion.as_ref().map(|assertion| ("client_assertion", assertion));
+        let fixed = self.credentials.iter().map(|(name, value)| (*name, value));
+        let credentials = || fixed.clone().chain(assertion);
         // Room for the longest it can get: whoever grows leaves a copy behind.
-        let names =
-            self.credentials.iter().map(|(name, value)| name.len().saturating_add(value.expose().len()));
+        let names = credentials().map(|(name, value)| name.len().saturating_add(value.expose().len()));
         let length = names.fold(token.expose().len(), usize::saturating_add).saturating_mul(3);
         let mut form = form_urlencoded::Serializer::new(String::with_capacity(length.saturating_add(128)));
         form.append_pair("token", token.expose()).append_pair("token_type_hint", "access_token");
-        for (name, value) in &self.credentials {
+        for (name, value) in credentials() {
             form.append_pair(name, value.expose());
         }
-        form.finish()
+        Ok(form.finish())
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`TokenLookup`] asks, [`Introspection`] is how most authorization servers are asked (RFC 7662), and [`KongTokens`] how
 //! Kong is. `desk` stands in front: it decides who may ask, how often, and what is remembered of the answers.
 
+pub(crate) mod assertion;
 pub(crate) mod desk;
 mod introspection;
 mod kong;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+pub use self::assertion::ClientKey;
 pub use self::introspection::Introspection;
 pub use self::kong::KongTokens;
 use crate::error::ConfigError;

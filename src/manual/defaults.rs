@@ -100,6 +100,7 @@
 //! | [`MAX_QUEUED_LOOKUPS`] | 256 | tokens | wait for a place, and as many of those that were accepted before; more could not be served in time |
 //! | [`MAX_KNOWN`] | 10000 | tokens | that were accepted are remembered as such by their digests, as many as are remembered with what they say |
 //! | [`KNOWN_FOR`] | 3600 | s | the usual life of a token |
+//! | [`ASSERTION_LIFETIME`] | 60 | s | a [private_key_jwt](crate::Introspection::private_key_jwt) is made for one call; the rest is for clocks that differ |
 //! | [`BREAKER_FAILURES`] | 5 | tokens | that fail in a row: an endpoint that is down is not asked by everybody in turn. Made-up tokens may provoke failures, and hold up only tokens that are not known |
 //! | [`BREAKER_PAUSE`] | 5 | s | before one is asked again; an outage that is over is seen soon |
 //!
@@ -176,6 +177,7 @@ pub use crate::keys::refresh::{
 };
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
 pub use crate::keys::snapshot::{MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, SNAPSHOT_INTERVAL};
+pub use crate::lookup::assertion::ASSERTION_LIFETIME;
 pub use crate::lookup::desk::{
     ACTIVE_FOR, BREAKER_FAILURES, BREAKER_PAUSE, ENDLESS_ACTIVE_FOR, KEPT_LOOKUPS, KNOWN_FOR, LOOKUP_TIMEOUT,
     MAX_KNOWN, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS, MAX_REFUSED, REFUSED_FOR,

@@ -36,9 +36,14 @@ impl Elsewhere<'_> {
         Ok(Secret::new(text.expose().trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    /// A mistake at the field that is written; if it is not one of them, at the first.
+    /// A mistake at the field that is written.
     pub(super) fn wrong(&self, message: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {
+        ConfigError::new(self.kind, message).at(&self.name())
+    }
+
+    /// The field that is written; if it is not one of them, the first.
+    pub(super) fn name(&self) -> String {
         let place = if self.env.is_none() && self.file.is_some() { "file" } else { "env" };
-        ConfigError::new(self.kind, message).at(&format!("{}_{place}", self.field))
+        format!("{}_{place}", self.field)
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::elsewhere::Elsewhere;
 use super::{IssuerSettings, Settings};
 use crate::error::{ConfigError, ConfigErrorKind};
-use crate::lookup::Introspection;
+use crate::lookup::{ClientKey, Introspection};
 use crate::server::Issuer;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -17,17 +17,23 @@ pub(super) struct IntrospectionSettings {
     client_id: Option<String>,
     client_secret_env: Option<String>,
     client_secret_file: Option<PathBuf>,
+    key_env: Option<String>,
+    key_file: Option<PathBuf>,
+    key_id: Option<String>,
+    algorithm: Option<String>,
+    audience: Option<String>,
     #[serde(default)]
     auth: Auth,
 }
 
 /// How the endpoint is told who we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 enum Auth {
     #[default]
     Basic,
     Post,
+    PrivateKeyJwt,
     Bearer,
 }
 
@@ -73,29 +79,83 @@ impl IntrospectionSettings {
                 return Err(wrong(message).at("endpoint"));
             }
         };
+        self.fits()?;
         let (env, file) = (self.client_secret_env.as_ref(), self.client_secret_file.as_ref());
         let place = Elsewhere { field: "client_secret", env, file, kind: ConfigErrorKind::Lookup };
         let id = match (self.auth, self.client_id.as_deref()) {
             (Auth::Bearer, None) => "",
             (Auth::Bearer, Some(_)) => {
-                let message =
-                    "the token says who we are; leave it out, or write auth = \"basic\" or \"post\"";
+                let message = "the token says who we are; leave it out, or write auth = \"basic\", \"post\" or \"private_key_jwt\"";
                 return Err(wrong(message).at("client_id"));
             }
             (_, Some("")) => return Err(wrong("empty; write what the issuer calls us").at("client_id")),
             (_, Some(id)) => id,
             (_, None) => return Err(wrong("missing; write what the issuer calls us").at("client_id")),
         };
+        if self.auth == Auth::PrivateKeyJwt {
+            let introspection = introspection.private_key_jwt(id, self.key(directory)?);
+            return Ok(match self.audience.as_deref() {
+                None => introspection,
+                Some("") => return Err(wrong("empty; leave it out").at("audience")),
+                Some(audience) => introspection.audience(audience),
+            });
+        }
         let secret = place.read(directory)?;
         let secret = secret.expose();
         if secret.is_empty() {
             return Err(place.wrong("nothing is there; put what the issuer gave us there"));
         }
         Ok(match self.auth {
-            Auth::Basic => introspection.basic(id, secret),
             Auth::Post => introspection.post(id, secret),
             Auth::Bearer => introspection.bearer(secret),
+            Auth::Basic | Auth::PrivateKeyJwt => introspection.basic(id, secret),
         })
+    }
+
+    /// What belongs to a key is written with `private_key_jwt`, and what belongs to a secret without.
+    fn fits(&self) -> Result<(), ConfigError> {
+        let of_a_secret = [
+            ("client_secret_env", self.client_secret_env.is_some()),
+            ("client_secret_file", self.client_secret_file.is_some()),
+        ];
+        let of_a_key = [
+            ("key_env", self.key_env.is_some()),
+            ("key_file", self.key_file.is_some()),
+            ("key_id", self.key_id.is_some()),
+            ("algorithm", self.algorithm.is_some()),
+            ("audience", self.audience.is_some()),
+        ];
+        let (odd, message) = if self.auth == Auth::PrivateKeyJwt {
+            (&of_a_secret[..], "a private_key_jwt needs no secret; leave it out, or write another auth")
+        } else {
+            (&of_a_key[..], "only for a key; leave it out, or write auth = \"private_key_jwt\"")
+        };
+        match odd.iter().find(|(_, is_written)| *is_written) {
+            Some((field, _)) => Err(wrong(message).at(field)),
+            None => Ok(()),
+        }
+    }
+
+    /// Imported here only to say where a mistake is.
+    fn key(&self, directory: &Path) -> Result<ClientKey, ConfigError> {
+        let (env, file) = (self.key_env.as_ref(), self.key_file.as_ref());
+        let place = Elsewhere { field: "key", env, file, kind: ConfigErrorKind::Lookup };
+        let text = place.read(directory)?;
+        let text = text.expose().trim_start();
+        let key = if text.starts_with('{') { ClientKey::jwk(text) } else { ClientKey::pem(text) };
+        key.import().map_err(|error| error.at(&place.name()))?;
+        let key = match &self.key_id {
+            None => key,
+            Some(id) => key.kid(id),
+        };
+        key.import().map_err(|error| error.at("key_id"))?;
+        let Some(name) = &self.algorithm else { return Ok(key) };
+        let algorithm = name.parse().map_err(|_| {
+            wrong("not an algorithm that signs with a private key; write one such as \"ES256\" or \"PS256\"")
+        });
+        let key = key.algorithm(algorithm.map_err(|error: ConfigError| error.at("algorithm"))?);
+        key.import().map_err(|error| error.at("algorithm"))?;
+        Ok(key)
     }
 
     /// The field that a fault of the URL is in.

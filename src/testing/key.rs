@@ -12,7 +12,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::random_hex;
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, OtherPrivateKey, PrivateMaterial};
 
 /// A key pair for one algorithm.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub(super) struct SigningKey {
     pub(super) algorithm: Algorithm,
     pub(super) kid: String,
     /// The private key.
-    pub(super) pkcs8: Vec<u8>,
+    pkcs8: Vec<u8>,
     public: Public,
 }
 
@@ -45,6 +45,12 @@ impl SigningKey {
             _ => rsa(),
         };
         Self { algorithm, kid: random_hex(8), pkcs8, public }
+    }
+
+    /// With the backend that does not verify in this build.
+    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let (key, _) = OtherPrivateKey::read(&PrivateMaterial::Pkcs8(&self.pkcs8)).expect("a private key");
+        key.sign(self.algorithm, message).expect("a signature")
     }
 
     /// The public key as an issuer publishes it.

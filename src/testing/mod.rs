@@ -32,13 +32,13 @@
 
 mod authorization_server;
 mod clock;
+#[cfg_attr(feature = "aws-lc-rs", path = "hmac_rust_crypto.rs")]
+#[cfg_attr(not(feature = "aws-lc-rs"), path = "hmac_aws_lc_rs.rs")]
+mod hmac;
 mod hostile;
 mod idp;
 mod key;
 mod loopback;
-#[cfg_attr(feature = "aws-lc-rs", path = "sign_rust_crypto.rs")]
-#[cfg_attr(not(feature = "aws-lc-rs"), path = "sign_aws_lc_rs.rs")]
-mod sign;
 pub mod systems;
 mod token;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value};
 
 use super::key::{SigningKey, encode};
-use super::{random_hex, sign};
+use super::{hmac, random_hex};
 use crate::jose::{Algorithm, HmacAlgorithm};
 
 /// A token to be signed by an [`Idp`](super::Idp). It starts as RFC 9068 has it, for a client called `client`, and
@@ -115,8 +115,8 @@ impl TokenBuilder {
     pub(super) fn sign_segments(&self, header: &str, payload: &str) -> String {
         let input = format!("{header}.{payload}");
         let signature = match &self.secret {
-            Some((algorithm, secret)) => sign::hmac(*algorithm, secret, input.as_bytes()),
-            None => sign::sign(&self.key, input.as_bytes()),
+            Some((algorithm, secret)) => hmac::hmac(*algorithm, secret, input.as_bytes()),
+            None => self.key.sign(input.as_bytes()),
         };
         format!("{input}.{}", encode(signature))
     }

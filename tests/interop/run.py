@@ -725,6 +725,47 @@ def oidc_provider_opaque(run):
         )  # fmt: skip
 
 
+def oidc_provider_keys(run):
+    """We are known by a key: every algorithm, in every encoding of the key, against a server that verifies it."""
+    node, folder = install_node(), npm_packages()
+    launcher, audience = "oidc-provider-keys.mjs", "urn:api:opaque"
+    shutil.copyfile(Path(__file__).parent / launcher, folder / launcher)
+    keys = run.logs / "client-keys"
+    keys.mkdir()
+    with run.peer("oidc-provider keys", [node, launcher], folder, KEYS=str(keys)) as peer:
+        name = peer.name
+
+        def ask(client, file, tries=("read",), /, **more):
+            """The statuses of requests with new tokens, each of which has to be looked up."""
+            introspection = {
+                "auth": "private_key_jwt", "client_id": client, "key_file": str(keys / file), "algorithm": client,
+                "key_id": f"{client}-key", **more,
+            }  # fmt: skip
+            with run.api(name, peer, audience=[audience], introspection=introspection) as api:
+                tokens = [peer.token("basic-client", scope, kind=Opaque, resource=audience) for scope in tries]
+                return [api.get("/read", token) for token in tokens]
+
+        for file in sorted(file.name for file in keys.iterdir()):
+            algorithm = file.split(".")[0]
+            read, again, admin = ask(algorithm, file, ("read", "read admin", "admin"))
+            run.checks.that(f"{name}: {file}", status(read, 200))
+            found = read.json().get("client_id") if read.status == 200 else None
+            run.checks.same(f"{name}: {file}, whose client", found, "basic-client")
+            run.checks.that(f"{name}: {file}, again", status(again, 200))
+            run.checks.that(f"{name}: {file}, without the scope", refused(admin, 403, "insufficient_scope", ["read"]))
+        [answer] = ask("ES256", "ES256.sec1", audience=f"{peer.url}/token")
+        run.checks.that(f"{name}: an assertion for the token endpoint", status(answer, 200))
+        for what, client, file, more in (
+            ("another client's key", "RS256", "PS256.pkcs8", {}),
+            ("another client's name", "PS256", "RS256.pkcs8", {}),
+            ("a key id that it does not know", "ES256", "ES256.sec1", {"key_id": "another"}),
+            ("an algorithm that it does not expect", "RS256", "RS256.pkcs8", {"algorithm": "PS256"}),
+            ("an assertion for somebody else", "ES256", "ES256.sec1", {"audience": "https://other.example.com"}),
+        ):
+            [answer] = ask(client, file, **more)
+            run.checks.that(f"{name}: {what}", unavailable(answer))
+
+
 def outage(run, name, peer, form, **issuer):
     """No keys at the first request, which is our fault and not the client's; then they come back."""
     token = peer.token("post-client", "read", **form)
@@ -1025,6 +1066,7 @@ def build():
 PARTS = {
     "oidc-provider": oidc_provider,
     "oidc-provider-opaque": oidc_provider_opaque,
+    "oidc-provider-keys": oidc_provider_keys,
     "key-life": key_life,
     "authlib": authlib,
     "authlib-opaque": authlib_opaque,

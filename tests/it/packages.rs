@@ -125,6 +125,7 @@ fn the_manual_gives_every_default_its_value() {
         ("MAX_QUEUED_LOOKUPS", count(d::MAX_QUEUED_LOOKUPS)),
         ("MAX_KNOWN", count(d::MAX_KNOWN)),
         ("KNOWN_FOR", seconds(d::KNOWN_FOR)),
+        ("ASSERTION_LIFETIME", seconds(d::ASSERTION_LIFETIME)),
         ("BREAKER_FAILURES", count(d::BREAKER_FAILURES)),
         ("BREAKER_PAUSE", seconds(d::BREAKER_PAUSE)),
         ("BUSY_RETRY_AFTER", seconds(d::BUSY_RETRY_AFTER)),

@@ -27,6 +27,13 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest.as_ref().try_into().unwrap_or_default()
 }
 
+/// Random bytes of the operating system; `None` if it has none.
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 impl VerifyingKey {
     /// `None` if the key is not one for this algorithm, or not a point on its curve.
     pub(crate) fn prepare(material: &Material, algorithm: Algorithm) -> Option<Self> {

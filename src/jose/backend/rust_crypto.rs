@@ -5,6 +5,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use rsa::pkcs1v15::Pkcs1v15Sign;
 use rsa::pss::Pss;
+use rsa::rand_core::{OsRng, RngCore};
 use rsa::sha2::Digest;
 use rsa::{BigUint, RsaPublicKey};
 
@@ -32,6 +33,13 @@ pub(crate) enum HmacKey {
 /// SHA-256 (FIPS 180-4).
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     <sha2::Sha256 as sha2::Digest>::digest(bytes).into()
+}
+
+/// Random bytes of the operating system; `None` if it has none.
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    OsRng.try_fill_bytes(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 impl VerifyingKey {

@@ -129,7 +129,8 @@
 //!
 //! **Opaque tokens** (a UUID, a short random string), and encrypted ones, must be looked up at the issuer:
 //! [`Issuer::introspection`](crate::Issuer::introspection) (RFC 7662), [`Issuer::lookup`](crate::Issuer::lookup). Without that they
-//! are refused as "not well formed".
+//! are refused as "not well formed". Most issuers know who asks by a name and a secret; at one that takes keys of clients,
+//! [`private_key_jwt`](crate::Introspection::private_key_jwt) needs no secret.
 //!
 //! [`Issuer::new`]: crate::Issuer::new
 //! [`Issuer::also`]: crate::Issuer::also

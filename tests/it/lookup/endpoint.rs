@@ -15,8 +15,8 @@ use tower_bearer::manual::defaults::{
 };
 use tower_bearer::testing::{Idp, Loopback, ManualClock, Serving};
 use tower_bearer::{
-    BearerAuthLayer, Event, Fetch, FetchRequest, Introspection, Issuer, LookupErrorKind, ProblemJson,
-    Rejection, RejectionKind, ReqwestFetch, ResourceServer, Token, TokenError,
+    BearerAuthLayer, ClientKey, Event, Fetch, FetchRequest, Introspection, Issuer, LookupErrorKind,
+    ProblemJson, Rejection, RejectionKind, ReqwestFetch, ResourceServer, Token, TokenError,
 };
 
 use super::{OPAQUE, is_unavailable};
@@ -378,6 +378,8 @@ async fn a_supplied_host_is_marked() {
     assert!(question.form().unwrap().contains(OPAQUE));
 }
 
+const KEY: &str = include_str!("client_keys/ec-with-parameters.pem");
+
 #[test]
 fn neither_tokens_nor_secrets_are_in_any_log() {
     let secret = "a-secret-of-ours";
@@ -387,6 +389,7 @@ fn neither_tokens_nor_secrets_are_in_any_log() {
             |endpoint: &Endpoint| endpoint.introspection().post("api", "a-secret-of-ours"),
             |endpoint: &Endpoint| endpoint.introspection().bearer("a-secret-of-ours"),
             |_: &Endpoint| Introspection::discovered().basic("api", "a-secret-of-ours"),
+            |endpoint: &Endpoint| endpoint.introspection().private_key_jwt("api", ClientKey::pem(KEY)),
         ] {
             let endpoint = Endpoint::start().await;
             let (clock, api, _) = endpoint.api(introspection(&endpoint));
@@ -411,7 +414,10 @@ fn neither_tokens_nor_secrets_are_in_any_log() {
         "{log}"
     );
     let encoded = basic(&format!("api:{secret}"));
-    for word in [OPAQUE, secret, PERSONAL, encoded.trim_start_matches("Basic ")] {
+    let of_the_key = KEY.lines().filter(|line| line.len() > 60);
+    // The beginning of every assertion: {"alg":"ES256".
+    let words = [OPAQUE, secret, PERSONAL, encoded.trim_start_matches("Basic "), "eyJhbGciOiJFUzI1NiI"];
+    for word in words.into_iter().chain(of_the_key) {
         assert!(!log.contains(word), "{word}: {log}");
     }
 }

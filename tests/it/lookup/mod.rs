@@ -1,6 +1,8 @@
 //! Tokens that are looked up: what is said of them, who is asked and how often, and endpoints that misbehave.
 
 mod answers;
+mod assertion;
+mod client_key;
 mod config;
 mod desk;
 #[cfg(feature = "reqwest")]

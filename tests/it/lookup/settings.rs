@@ -17,6 +17,10 @@ fn folder(name: &str) -> Folder {
     let folder = Folder::new(name);
     folder.write("secret", format!("{SECRET}\r\n"));
     folder.write("empty", "\n");
+    folder.write("client.pem", include_str!("client_keys/ec-with-parameters.pem"));
+    folder.write("ed25519.pem", include_str!("client_keys/ed25519.pem"));
+    folder.write("client.json", format!("\n{}\n", super::client_key::Pair::rsa().jwk));
+    folder.write("small.pem", include_str!("client_keys/rsa-1024.pem"));
     folder.write("keys.json", Idp::new(ISSUER).jwks());
     folder
 }
@@ -24,6 +28,9 @@ fn folder(name: &str) -> Folder {
 fn of_issuer(rest: &str) -> String {
     format!("resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\n{rest}\n")
 }
+
+/// Without a secret: we sign.
+const BY_KEY: &str = "client_id = \"api\", auth = \"private_key_jwt\"";
 
 fn unnamed(rest: &str) -> String {
     of_issuer(rest).replace(&format!("iss = \"{ISSUER}\""), "name = \"x\"")
@@ -46,6 +53,8 @@ fn every_mistake_about_looking_up_names_its_field() {
     };
     let how = |fields: &str| of_issuer(&format!("introspection = {{ {fields} }}"));
     let with = |more: &str| how(&format!("{BY_FILE}{more}"));
+    let by_key = |more: &str| how(&format!("{BY_KEY}{more}"));
+    let with_key = |more: &str| by_key(&format!(", key_file = \"client.pem\"{more}"));
     let kong = |url: &str| unnamed(&format!("kong = {{ admin_url = \"{url}\" }}"));
     for good in [
         with(""),
@@ -62,6 +71,11 @@ fn every_mistake_about_looking_up_names_its_field() {
         how(&format!("client_id = \"api\", client_secret_env = \"{VARIABLE}\"")),
         how("client_secret_file = \"secret\", auth = \"bearer\""),
         unnamed(&format!("introspection = {{ {BY_FILE}, {AT} }}")),
+        with_key(""),
+        with_key(", key_id = \"k\", algorithm = \"ES256\", audience = \"https://id.example.com/token\""),
+        by_key(", key_file = \"ed25519.pem\", algorithm = \"EdDSA\""),
+        by_key(", key_file = \"client.json\", algorithm = \"PS256\""),
+        unnamed(&format!("introspection = {{ {BY_KEY}, key_file = \"client.pem\", {AT} }}")),
     ] {
         read(&good).unwrap_or_else(|error| panic!("{good}\n{error}"));
     }
@@ -107,6 +121,57 @@ fn every_mistake_about_looking_up_names_its_field() {
             introspection("client_secret_file"),
             "nothing is there",
         ),
+        (by_key(""), K::Lookup, introspection("key_env"), "write key_env or key_file"),
+        (with_key("").replace("client_id = \"api\", ", ""), K::Lookup, introspection("client_id"), "missing"),
+        (with_key("").replace("\"api\"", "\"\""), K::Lookup, introspection("client_id"), "empty"),
+        (
+            with_key(&format!(", key_env = \"{VARIABLE}\"")),
+            K::Lookup,
+            introspection("key_env"),
+            "not one place",
+        ),
+        (
+            by_key(", key_env = \"TOWER_BEARER_NO_SUCH\""),
+            K::Lookup,
+            introspection("key_env"),
+            "\"TOWER_BEARER_NO_SUCH\" is no environment variable with a text; set it",
+        ),
+        (
+            by_key(&format!(", key_env = \"{VARIABLE}\"")),
+            K::Lookup,
+            introspection("key_env"),
+            "no private key in the file",
+        ),
+        (
+            by_key(", key_file = \"absent\""),
+            K::Lookup,
+            introspection("key_file"),
+            "relative to the settings file",
+        ),
+        (by_key(", key_file = \"secret\""), K::Lookup, introspection("key_file"), "no private key"),
+        (by_key(", key_file = \"empty\""), K::Lookup, introspection("key_file"), "no private key"),
+        (by_key(", key_file = \"small.pem\""), K::Lookup, introspection("key_file"), "2048 to 8192 bits"),
+        (with_key(", key_id = \"\""), K::Lookup, introspection("key_id"), "empty or too long"),
+        (with_key(", algorithm = \"RS256\""), K::Lookup, introspection("algorithm"), "for this kind of key"),
+        (with_key(", algorithm = \"HS256\""), K::Lookup, introspection("algorithm"), "such as \\\"ES256\\\""),
+        (with_key(", algorithm = 1"), K::Settings, introspection("algorithm"), ""),
+        (with_key(", audience = \"\""), K::Lookup, introspection("audience"), "leave it out"),
+        (
+            with_key(", client_secret_file = \"secret\""),
+            K::Lookup,
+            introspection("client_secret_file"),
+            "needs no secret",
+        ),
+        (with_key(", key = \"hunter2\""), K::Settings, introspection("key"), "unknown field"),
+        (
+            with(", key_file = \"client.pem\""),
+            K::Lookup,
+            introspection("key_file"),
+            "write auth = \\\"private_key_jwt\\\"",
+        ),
+        (with(", key_id = \"k\""), K::Lookup, introspection("key_id"), "only for a key"),
+        (with(", algorithm = \"ES256\""), K::Lookup, introspection("algorithm"), "only for a key"),
+        (with(", audience = \"x\""), K::Lookup, introspection("audience"), "only for a key"),
         (with(", auth = \"digest\""), K::Settings, introspection("auth"), "expected one of"),
         (with(", auth = true"), K::Settings, introspection("auth"), ""),
         (with(", client_secret = \"hunter2\""), K::Settings, introspection("client_secret"), "unknown field"),
@@ -266,5 +331,36 @@ fn keys_are_there_if_they_are_written() {
         let verified = block_on(api.verify(&idp.token(API).sign()));
         assert_eq!(verified.is_ok(), is_verified, "{keys}: {verified:?}");
         assert!(verified.is_ok() || super::is_unavailable(&verified), "{keys}");
+    }
+}
+
+/// What is sent with a key, and what it is signed with.
+#[test]
+fn a_key_in_a_file_signs() {
+    use tower_bearer::Algorithm;
+
+    use super::OPAQUE;
+    use super::client_key::{CLIENT, Pair, Verifier};
+
+    let folder = folder("lookup-key");
+    let (clock, rsa, ec) = (ManualClock::new(), Pair::rsa(), Pair::ec("P-384"));
+    folder.write("rsa.json", rsa.jwk.to_string());
+    folder.write("ec.pem", ec.pem());
+    for (fields, algorithm, pair, kid, audience) in [
+        ("key_file = \"rsa.json\"", Algorithm::RS256, &rsa, None, ISSUER),
+        ("key_file = \"rsa.json\", algorithm = \"PS256\"", Algorithm::PS256, &rsa, None, ISSUER),
+        ("key_file = \"ec.pem\", key_id = \"ours\"", Algorithm::ES384, &ec, Some("ours"), ISSUER),
+        ("key_file = \"ec.pem\", audience = \"urn:x\"", Algorithm::ES384, &ec, None, "urn:x"),
+    ] {
+        let verifier = Verifier::new(&clock, audience, algorithm, &pair.public);
+        if let Some(kid) = kid {
+            verifier.wants_kid(kid);
+        }
+        let text = of_issuer(&format!(
+            "introspection = {{ {AT}, client_id = \"{CLIENT}\", auth = \"private_key_jwt\", {fields} }}"
+        ));
+        let settings = Settings::read(folder.write("settings.toml", text)).unwrap();
+        let api = settings.builder().unwrap().fetch(verifier.clone()).clock(clock.clone()).build().unwrap();
+        assert!(block_on(api.verify(OPAQUE)).is_ok(), "{fields}: {:?}", verifier.faults());
     }
 }
