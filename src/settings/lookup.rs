@@ -19,6 +19,8 @@ pub(super) struct IntrospectionSettings {
     client_secret_file: Option<PathBuf>,
     #[serde(default)]
     auth: Auth,
+    signed: Option<bool>,
+    signed_for: Option<String>,
 }
 
 /// How the endpoint is told who we are.
@@ -91,11 +93,20 @@ impl IntrospectionSettings {
         if secret.is_empty() {
             return Err(place.wrong("nothing is there; put what the issuer gave us there"));
         }
-        Ok(match self.auth {
+        let introspection = match self.auth {
             Auth::Basic => introspection.basic(id, secret),
             Auth::Post => introspection.post(id, secret),
             Auth::Bearer => introspection.bearer(secret),
-        })
+        };
+        match (self.signed, &self.signed_for) {
+            (Some(false), Some(_)) => {
+                let message = "the answers are not signed; leave it out, or write signed = true";
+                Err(wrong(message).at("signed_for"))
+            }
+            (_, Some(audience)) => Ok(introspection.signed_for(audience)),
+            (Some(true), None) => Ok(introspection.signed()),
+            (Some(false) | None, None) => Ok(introspection),
+        }
     }
 
     /// The field that a fault of the URL is in.

@@ -61,6 +61,11 @@ fn every_mistake_about_looking_up_names_its_field() {
             .replace(" }", ""),
         how(&format!("client_id = \"api\", client_secret_env = \"{VARIABLE}\"")),
         how("client_secret_file = \"secret\", auth = \"bearer\""),
+        with(", signed = true") + "discovery = true",
+        with(", signed = true, signed_for = \"https://api.example.com\"") + "jwks_file = \"keys.json\"",
+        with(", signed_for = \"https://api.example.com\"") + "discovery = true",
+        with(", signed = false"),
+        how("client_secret_file = \"secret\", auth = \"bearer\", signed_for = \"api\"") + "discovery = true",
         unnamed(&format!("introspection = {{ {BY_FILE}, {AT} }}")),
     ] {
         read(&good).unwrap_or_else(|error| panic!("{good}\n{error}"));
@@ -109,6 +114,26 @@ fn every_mistake_about_looking_up_names_its_field() {
         ),
         (with(", auth = \"digest\""), K::Settings, introspection("auth"), "expected one of"),
         (with(", auth = true"), K::Settings, introspection("auth"), ""),
+        (with(", signed = true"), K::Lookup, introspection("signed"), "discovery = true"),
+        (
+            with(", signed = false, signed_for = \"api\"") + "discovery = true",
+            K::Lookup,
+            introspection("signed_for"),
+            "write signed = true",
+        ),
+        (
+            with(", signed_for = \"\"") + "discovery = true",
+            K::Lookup,
+            introspection("signed_for"),
+            "the audience is empty",
+        ),
+        (
+            how("client_secret_file = \"secret\", auth = \"bearer\", signed = true") + "discovery = true",
+            K::Lookup,
+            introspection("signed"),
+            "write signed_for",
+        ),
+        (with(", signed = \"yes\""), K::Settings, introspection("signed"), ""),
         (with(", client_secret = \"hunter2\""), K::Settings, introspection("client_secret"), "unknown field"),
         (with(", endpoint = \"id.example.com\""), K::Url, introspection("endpoint"), "write one such as"),
         (with(", endpoint = \"http://id.example.com\""), K::Url, introspection("endpoint"), "https"),
