@@ -249,6 +249,9 @@ impl TokenLookup for Endpoint {
 
 impl Inner {
     async fn ask(&self, token: &OpaqueToken) -> Result<Found, LookupError> {
+        if let Some(signed) = &self.signed {
+            signed.prepare();
+        }
         let url = self.place.url(&*self.fetch).await?;
         let accept = if self.signed.is_some() { signed::MEDIA_TYPE } else { "application/json" };
         let request = url.request(accept).post(self.form(token));
@@ -256,9 +259,6 @@ impl Inner {
             Some(value) => request.authorize(value.clone()),
             None => request,
         };
-        if let Some(signed) = &self.signed {
-            signed.prepare();
-        }
         let response = bounded(&*self.fetch, request).await?;
         check_status(&response)?;
         read(match &self.signed {
