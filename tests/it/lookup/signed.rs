@@ -505,7 +505,9 @@ async fn the_rules_are_those_of_its_tokens() {
     let api =
         signer.api_with(signer.introspection().signed(), |issuer| issuer.algorithms([Algorithm::ES256]));
     let other = Sent::signed(signer.answer_of(Algorithm::Ed25519).sign());
+    let before = signer.key_fetches();
     signer.refuses("another algorithm", &api, other, LookupErrorKind::Answer).await;
+    assert_eq!(signer.key_fetches(), before + 1, "no newer keys would help");
     // Keys that do not change.
     let jwks = signer.idp.jwks();
     let before = signer.key_fetches();
