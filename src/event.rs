@@ -73,8 +73,11 @@ pub enum LookupErrorKind {
     Rejected,
     /// The endpoint has a fault of its own (another status than 200).
     Status,
-    /// The answer is not what was asked for: not JSON, not an object, `active` not `true` or `false`.
+    /// The answer is not what was asked for: not JSON, not an object, `active` not `true` or `false`; or, where it must be
+    /// [signed](crate::Introspection::signed), not signed, not by the issuer, not for us or not of now.
     Answer,
+    /// The issuer's keys, with which a [signed](crate::Introspection::signed) answer is verified, cannot be had.
+    Keys,
     /// The answer is longer than [`MAX_RESPONSE_LENGTH`](crate::manual::defaults::MAX_RESPONSE_LENGTH).
     TooLarge,
     /// The URL must not be asked.
@@ -97,6 +100,7 @@ impl LookupErrorKind {
             Self::Rejected => "rejected",
             Self::Status => "status",
             Self::Answer => "answer",
+            Self::Keys => "keys",
             Self::TooLarge => "too_large",
             Self::Url => "url",
             Self::Discovery => "discovery",

@@ -44,6 +44,11 @@ impl<'a> Compact<'a> {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(TokenError::TooLong);
         }
+        Self::parse_long(token, known)
+    }
+
+    /// Of any length: for what no client has sent, and was bounded before.
+    pub(crate) fn parse_long(token: &'a [u8], known: &KnownHeaders) -> Result<Self, TokenError> {
         let (signing_input, signature) =
             memchr::memrchr(b'.', token).and_then(|dot| around(token, dot)).ok_or(TokenError::Structure)?;
         let (header_segment, payload_segment) = memchr::memchr(b'.', signing_input)

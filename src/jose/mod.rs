@@ -295,6 +295,35 @@ impl Rules {
         Ok(validity)
     }
 
+    /// Every check of a signed answer about a token (RFC 9701 §5) that needs no key: in place of a type of these it has its
+    /// own, and it was given no longer ago than this.
+    pub(crate) fn check_answer(
+        &self,
+        answer: &Compact<'_>,
+        claims: &Claims<'_>,
+        now: Timestamp,
+        max_age: Duration,
+    ) -> Result<(), TokenError> {
+        let header = &answer.header;
+        if !self.algorithms.contains(header.alg) {
+            return Err(TokenError::Algorithm);
+        }
+        if header.odd_typ || !is_type(&header.typ, INTROSPECTION) {
+            return Err(TokenError::Type);
+        }
+        if header.has_crit {
+            return Err(TokenError::Critical);
+        }
+        self.check_audience(claims)?;
+        let validity = claims.validity()?;
+        let given_at = validity.issued_at.ok_or(TokenError::Time)?;
+        self.check_validity(&validity, now)?;
+        if now >= given_at.plus(max_age).plus(self.leeway) {
+            return Err(TokenError::Expired);
+        }
+        Ok(())
+    }
+
     fn check_audience(&self, claims: &Claims<'_>) -> Result<(), TokenError> {
         let mut audience = claims.audience()?;
         let may_be_absent = self.audience_optional && !claims.has_audience();

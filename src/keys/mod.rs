@@ -6,6 +6,7 @@ pub(crate) mod discovery;
 pub(crate) mod refresh;
 pub(crate) mod remote;
 pub(crate) mod snapshot;
+mod verify;
 #[cfg(feature = "x5c")]
 mod x5c;
 
@@ -18,6 +19,7 @@ use jsonwebtoken::DecodingKey;
 
 use self::remote::{Place, Remote, RemoteKeys};
 use self::snapshot::Snapshot;
+pub(crate) use self::verify::Unverified;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::Observers;
 use crate::fetch::Fetch;
@@ -50,13 +52,13 @@ enum Source {
     Roots(Vec<u8>),
 }
 
-/// An issuer's keys as they are used.
-#[derive(Debug)]
+/// An issuer's keys as they are used. Clones are the same ones.
+#[derive(Debug, Clone)]
 pub(crate) enum KeySource {
     Fixed(jose::Keys),
     /// They come with the tokens.
     #[cfg(feature = "x5c")]
-    Certified(x5c::CertifiedKeys),
+    Certified(Arc<x5c::CertifiedKeys>),
     Remote(RemoteKeys),
     /// There are none: its tokens are looked up.
     None,
@@ -231,7 +233,8 @@ impl Keys {
             #[cfg(feature = "x5c")]
             Source::Roots(pem) => {
                 let now = context.clock.now().into();
-                return x5c::CertifiedKeys::new(&pem, allowed, context.label, now).map(KeySource::Certified);
+                let keys = x5c::CertifiedKeys::new(&pem, allowed, context.label, now)?;
+                return Ok(KeySource::Certified(Arc::new(keys)));
             }
         };
         Ok(KeySource::Fixed(jose::Keys::Public(Arc::new(set))))

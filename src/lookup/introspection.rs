@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::assertion::{Assertion, ClientKey};
 use super::desk::BREAKER_PAUSE;
+use super::signed::{self, SignedAnswers};
 use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
@@ -45,6 +46,8 @@ use crate::time::Clock;
 /// The answer counts if its status is 200, it is a JSON object, and `active` is `true` or `false` and nothing else. What
 /// else it says is checked as a token's claims are. A `token_type` that is there must be `Bearer`. All other answers are an
 /// outage of ours: 503, never 401. That also holds for 401 and 403, which are about us and not about the client.
+///
+/// It is believed because TLS says who gave it. With [`signed`](Self::signed) it must be signed as well.
 #[must_use]
 pub struct Introspection {
     /// `None` where the issuer says it.
@@ -52,6 +55,13 @@ pub struct Introspection {
     client: Option<Client>,
     /// For whom an assertion is; `None`: whoever is asked.
     audience: Option<String>,
+    signed: Option<Audience>,
+}
+
+/// Who we are in the `aud` of a signed answer.
+enum Audience {
+    Client,
+    Given(String),
 }
 
 /// Who we are, to the endpoint.
@@ -72,6 +82,8 @@ struct Inner {
     /// Members of the form besides the token.
     credentials: Vec<(&'static str, Secret<String>)>,
     assertion: Option<Assertion>,
+    /// `None` where answers are plain.
+    signed: Option<SignedAnswers>,
     fetch: Arc<dyn Fetch>,
 }
 
@@ -90,7 +102,7 @@ struct Discovery {
 impl Introspection {
     /// An endpoint at a URL, which may be on a private network.
     pub fn at(url: impl Into<String>) -> Self {
-        Self { url: Some(url.into()), client: None, audience: None }
+        Self { url: Some(url.into()), client: None, audience: None, signed: None }
     }
 
     /// The endpoint that the issuer names in its metadata, as `introspection_endpoint` (RFC 8414 §2). The document is
@@ -100,7 +112,7 @@ impl Introspection {
     /// It may be on the issuer's own host, or on one that everybody can reach, and on no other: whoever can write the
     /// document is sent tokens and our secret.
     pub fn discovered() -> Self {
-        Self { url: None, client: None, audience: None }
+        Self { url: None, client: None, audience: None, signed: None }
     }
 
     /// Authenticates us with the scheme Basic (RFC 6749 §2.3.1): what most servers expect.
@@ -141,6 +153,49 @@ impl Introspection {
         self
     }
 
+    /// Asks for answers that the issuer has signed (RFC 9701), and accepts no others. Default: plain ones, as most servers
+    /// give.
+    ///
+    /// The issuer's [keys](crate::Issuer::keys) verify them, so it must be given some, and an `iss`; its JWTs are verified here
+    /// then, and only opaque tokens looked up. An answer counts if its content type and its `typ` are
+    /// `token-introspection+jwt`, its signature is good by the rules for the issuer's tokens, `iss` is the issuer, `aud` holds
+    /// the client id that was given to [`basic`](Self::basic) or [`post`](Self::post), `iat` is no more than
+    /// [`MAX_ANSWER_AGE`] ago, with the [leeway](crate::Issuer::leeway), and `exp`, if it is there, is not past. Its
+    /// member `token_introspection` is what a plain answer would be. Whatever is wrong with it is an outage of ours, as above;
+    /// so is a plain answer, because whoever can take the signature away could write what they like.
+    ///
+    /// Encrypted answers are not read. A [`Fetch`](crate::Fetch) of your own has to hand on the header `Content-Type`.
+    ///
+    /// ```
+    /// use tower_bearer::{Introspection, Issuer, Keys, ResourceServer};
+    ///
+    /// # fn secret() -> String { "a secret of ours".to_owned() }
+    /// let introspection = Introspection::discovered().basic("orders-api", secret()).signed();
+    /// let api = ResourceServer::builder("https://api.example.com")
+    ///     .issuer(Issuer::new("https://id.example.com").keys(Keys::discovery()).introspection(introspection))
+    /// #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))
+    ///     .build()?;
+    /// # let _ = api;
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    ///
+    /// # Security
+    /// The signature says who gives an answer, to whom and when. It does not say about which token: who can exchange
+    /// answers on the way, past TLS, can still pass a fresh one about another token off as ours.
+    ///
+    /// [`MAX_ANSWER_AGE`]: crate::manual::defaults::MAX_ANSWER_AGE
+    pub fn signed(mut self) -> Self {
+        self.signed = Some(Audience::Client);
+        self
+    }
+
+    /// The same, with this in `aud` instead of our client id: for servers that put our identifier there, and with
+    /// [`bearer`](Self::bearer), where there is no client id.
+    pub fn signed_for(mut self, audience: impl Into<String>) -> Self {
+        self.signed = Some(Audience::Given(audience.into()));
+        self
+    }
+
     /// Where asking starts.
     pub(super) fn url<'a>(&'a self, iss: Option<&'a str>) -> Option<&'a str> {
         self.url.as_deref().or(iss)
@@ -149,6 +204,10 @@ impl Introspection {
     pub(super) fn resolve(mut self, context: Context<'_>) -> Result<Arc<dyn TokenLookup>, ConfigError> {
         let wrong = |message: &'static str| ConfigError::new(ConfigErrorKind::Lookup, message);
         let mut assertion = None;
+        let client_id = match &self.client {
+            Some(Client::Basic(id, _) | Client::Post(id, _) | Client::PrivateKeyJwt(id, _)) => Some(id.clone()),
+            Some(Client::Bearer(_)) | None => None,
+        };
         let (authorization, credentials) = match self.client {
             None => {
                 let message = "the endpoint must know who asks; write basic, post, private_key_jwt or bearer";
@@ -184,6 +243,17 @@ impl Introspection {
         else {
             return Err(wrong("our token cannot be sent; write one without line breaks"));
         };
+        let signed = self.signed.map(|audience| match (audience, client_id) {
+            (Audience::Given(ours), _) | (Audience::Client, Some(ours)) => {
+                SignedAnswers::new(context.signer, ours, context.clock.clone())
+            }
+            (Audience::Client, None) => {
+                let message =
+                    "a token of ours is no client id; write signed_for with what the answers have in aud";
+                Err(wrong(message).at("signed"))
+            }
+        });
+        let signed = signed.transpose()?;
         let place = match (self.url, context.iss) {
             (Some(url), _) => {
                 let url = KeyUrl::parse(&url, context.allow_http);
@@ -205,7 +275,8 @@ impl Introspection {
                 "nothing can be asked over https in this build; turn on the feature rustls or native-tls, or give the server a Fetch",
             )
         })?;
-        Ok(Arc::new(Endpoint(Arc::new(Inner { place, authorization, credentials, assertion, fetch }))))
+        let inner = Inner { place, authorization, credentials, assertion, signed, fetch };
+        Ok(Arc::new(Endpoint(Arc::new(inner))))
     }
 }
 
@@ -226,13 +297,22 @@ impl TokenLookup for Endpoint {
 
 impl Inner {
     async fn ask(&self, token: &OpaqueToken) -> Result<Found, LookupError> {
+        if let Some(signed) = &self.signed {
+            signed.prepare();
+        }
         let url = self.place.url(&*self.fetch).await?;
-        let request = url.request("application/json").post(self.form(token)?);
+        let accept = if self.signed.is_some() { signed::MEDIA_TYPE } else { "application/json" };
+        let request = url.request(accept).post(self.form(token)?);
         let request = match &self.authorization {
             Some(value) => request.authorize(value.clone()),
             None => request,
         };
-        read(&bounded(&*self.fetch, request).await?)
+        let response = bounded(&*self.fetch, request).await?;
+        check_status(&response)?;
+        read(match &self.signed {
+            Some(signed) => signed.read(&response).await?,
+            None => FoundClaims::parse(response.body())?,
+        })
     }
 
     /// RFC 7662 §2.1.
@@ -254,20 +334,23 @@ impl Inner {
     }
 }
 
+/// RFC 7662 §2.3.
+fn check_status(response: &FetchResponse) -> Result<(), LookupError> {
+    match response.status() {
+        StatusCode::OK => Ok(()),
+        other => Err(LookupError::new(fault_of(other))),
+    }
+}
+
 /// RFC 7662 §2.2.
 #[derive(Deserialize)]
 struct State {
     active: bool,
 }
 
-fn read(response: &FetchResponse) -> Result<Found, LookupError> {
-    // §2.3.
-    if response.status() != StatusCode::OK {
-        return Err(LookupError::new(fault_of(response.status())));
-    }
-    // An object, without a member that comes twice: neither could be said of the next line alone. Of what went wrong there
-    // nothing is said: it may quote the answer.
-    let claims = FoundClaims::parse(response.body())?;
+/// These are an object without a member that comes twice: neither could be said of the next line alone. Of what went wrong
+/// there nothing is said: it may quote the answer.
+fn read(claims: FoundClaims) -> Result<Found, LookupError> {
     let state: State =
         serde_json::from_str(claims.json()).map_err(|_| LookupError::new(LookupErrorKind::Answer))?;
     Ok(if state.active { Found::Active(claims) } else { Found::Inactive })
@@ -343,7 +426,8 @@ mod tests {
     fn answer(status: u16, body: &str) -> Result<bool, LookupErrorKind> {
         let status = StatusCode::from_u16(status).unwrap();
         let response = FetchResponse::new(status, HeaderMap::new(), body.to_owned());
-        read(&response).map(|found| matches!(found, Found::Active(_))).map_err(|error| error.kind())
+        let found = check_status(&response).and_then(|()| read(FoundClaims::parse(response.body())?));
+        found.map(|found| matches!(found, Found::Active(_))).map_err(|error| error.kind())
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod assertion;
 pub(crate) mod desk;
 mod introspection;
 mod kong;
+mod signed;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -19,6 +20,8 @@ use http::StatusCode;
 pub use self::assertion::ClientKey;
 pub use self::introspection::Introspection;
 pub use self::kong::KongTokens;
+pub use self::signed::MAX_ANSWER_AGE;
+pub(crate) use self::signed::Signer;
 use crate::error::ConfigError;
 use crate::event::LookupErrorKind;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind};
@@ -140,6 +143,7 @@ pub(crate) struct Context<'a> {
     pub(crate) allow_http: bool,
     pub(crate) fetch: Option<Arc<dyn Fetch>>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) signer: Signer,
 }
 
 impl Lookup {
@@ -247,6 +251,7 @@ impl fmt::Display for LookupError {
             LookupErrorKind::Rejected => "the endpoint does not answer about this token",
             LookupErrorKind::Status => "the status of the answer is not 200",
             LookupErrorKind::Answer => "the answer is not the expected one",
+            LookupErrorKind::Keys => "the keys that verify the answer cannot be had",
             LookupErrorKind::TooLarge => "the answer is too large",
             LookupErrorKind::Url => "the URL must not be asked",
             LookupErrorKind::Discovery => "the issuer does not say where its endpoint is",

@@ -7,7 +7,8 @@ use super::issuer::TrustedIssuer;
 use crate::deny::{self, Denials};
 use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
-use crate::jose::{KeySet, NotVerified, TokenError};
+use crate::jose::{KeySet, TokenError};
+use crate::keys::Unverified;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Began, Ended, Flight, RemoteKeys};
 use crate::lookup::desk::{self, Answer, Desk};
@@ -148,11 +149,14 @@ impl From<TokenError> for Failure<'_> {
     }
 }
 
-impl From<NotVerified> for Failure<'_> {
-    fn from(not_verified: NotVerified) -> Self {
-        match not_verified {
-            NotVerified::Fault { fault, .. } => Self::Fault(fault),
-            NotVerified::Busy => Self::Busy,
+impl<'a> From<Unverified<'a>> for Failure<'a> {
+    fn from(unverified: Unverified<'a>) -> Self {
+        match unverified {
+            Unverified::Fault(fault) => Self::Fault(fault),
+            Unverified::Busy => Self::Busy,
+            Unverified::Unavailable(pause) => Self::Unavailable(pause),
+            Unverified::Cold(flight) => Self::Cold(flight),
+            Unverified::Miss { remote, tried, fault } => Self::Miss { remote, tried, fault },
         }
     }
 }

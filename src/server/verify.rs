@@ -8,12 +8,10 @@ use super::cache::MAX_CACHED_FOR;
 use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Pending, Refusal, Stop, Waited};
 use crate::deny::{self, DENYLIST_INTERVAL};
-use crate::jose::{
-    Claims, Compact, HeaderAlgorithm, Keys, MAX_TOKEN_LENGTH, NotVerified, Standing, TokenError, Validity,
-};
+use crate::jose::{Claims, Compact, HeaderAlgorithm, MAX_TOKEN_LENGTH, Standing, TokenError, Validity};
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
-use crate::keys::remote::{Available, Began, Ended, Missed};
+use crate::keys::remote::{Began, Ended, Missed};
 use crate::profile::{Identity, check_confirmation};
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
@@ -282,7 +280,7 @@ impl TrustedIssuer {
             return Err(Failure::NoKeys(desk));
         }
         let validity = self.rules.check(sent.compact, sent.claims, now)?;
-        let standing = self.check_signature(sent.compact, now)?;
+        let standing = self.keys.verify(sent.compact, now, &self.turns)?;
         let proven = Proven::find(&self.identify(sent.claims)?, sent.claims.audience()?, sent.payload);
         Ok(Accepted { proven, validity, standing, found: None })
     }
@@ -298,36 +296,6 @@ impl TrustedIssuer {
             identity.scopes = identity.scopes.and(granted);
         }
         Ok(identity)
-    }
-
-    fn check_signature(
-        &self,
-        token: &Compact<'_>,
-        #[cfg_attr(not(feature = "x5c"), expect(unused_variables, reason = "only certificates end"))]
-        now: Timestamp,
-    ) -> Result<Arc<Standing>, Failure<'_>> {
-        let remote = match &self.keys {
-            KeySource::Fixed(keys) => return Ok(keys.verify(token, &self.turns)?),
-            // Their end is a fault of ours, and not of the token.
-            #[cfg(feature = "x5c")]
-            KeySource::Certified(keys) if keys.roots(now) == 0 && token.chain().is_some() => {
-                return Err(Failure::Unavailable(crate::keys::refresh::BACKOFF_MAX));
-            }
-            #[cfg(feature = "x5c")]
-            KeySource::Certified(keys) => return Ok(keys.verify(token, now, &self.turns)?),
-            KeySource::Remote(remote) => remote,
-            // It has no desk either: nothing was configured.
-            KeySource::None => return Err(Failure::Fault(TokenError::UnknownKey)),
-        };
-        let tried = match remote.keys() {
-            Available::Ready(set) => set,
-            Available::Wait(flight) => return Err(Failure::Cold(flight)),
-            Available::Unavailable(pause) => return Err(Failure::Unavailable(pause)),
-        };
-        Keys::Public(tried.clone()).verify(token, &self.turns).map_err(|not_verified| match not_verified {
-            NotVerified::Fault { fault, newer_keys_may_help: true } => Failure::Miss { remote, tried, fault },
-            no_miss => no_miss.into(),
-        })
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct IntrospectionSettings {
     audience: Option<String>,
     #[serde(default)]
     auth: Auth,
+    signed: Option<bool>,
+    signed_for: Option<String>,
 }
 
 /// How the endpoint is told who we are.
@@ -71,6 +73,20 @@ impl IssuerSettings {
 
 impl IntrospectionSettings {
     fn read(&self, has_iss: bool, directory: &Path) -> Result<Introspection, ConfigError> {
+        let introspection = self.authenticate(has_iss, directory)?;
+        match (self.signed, &self.signed_for) {
+            (Some(false), Some(_)) => {
+                let message = "the answers are not signed; leave it out, or write signed = true";
+                Err(wrong(message).at("signed_for"))
+            }
+            (_, Some(audience)) => Ok(introspection.signed_for(audience)),
+            (Some(true), None) => Ok(introspection.signed()),
+            (Some(false) | None, None) => Ok(introspection),
+        }
+    }
+
+    /// Where it is asked, and who we are there.
+    fn authenticate(&self, has_iss: bool, directory: &Path) -> Result<Introspection, ConfigError> {
         let introspection = match &self.endpoint {
             Some(url) => Introspection::at(url),
             None if has_iss => Introspection::discovered(),

@@ -766,6 +766,52 @@ def oidc_provider_keys(run):
             run.checks.that(f"{name}: {what}", unavailable(answer))
 
 
+def oidc_provider_signed(run):
+    """The same with answers that it signs (RFC 9701). Its launcher leaves that feature off; a copy has it on."""
+    node, folder = install_node(), npm_packages()
+    launcher = (folder / "oidc-provider.mjs").read_text()
+    plain, signing = "introspection: { enabled: true,", "jwtIntrospection: { enabled: true }, "
+    if launcher.count(plain) != 1:
+        raise Skip("the launcher of oidc-provider turns introspection on in another way")
+    (folder / "oidc-provider-signed.mjs").write_text(launcher.replace(plain, signing + plain))
+    audience, signed = "urn:api:opaque", {**RS_CLIENT, "signed": True}
+    with run.peer("oidc-provider signed", [node, "oidc-provider-signed.mjs"], folder) as peer:
+        name = peer.name
+
+        def grant(scope, client="basic-client", **form):
+            return peer.token(client, scope, kind=Opaque, resource=audience, **form)
+
+        def check(what, fault):
+            run.checks.that(f"{name}: {what}", fault)
+
+        issuer = {"introspection": signed, "discovery": True, "audience": [audience]}
+        # It signs with RS256, and its answers are for the client that asks.
+        for what, other, good in (
+            ("RS256 alone", {"algorithms": ["RS256"]}, True),
+            ("ES256 alone", {"algorithms": ["ES256"]}, False),
+            ("our client id by name", {"introspection": {**signed, "signed_for": "rs-client"}}, True),
+            ("another audience", {"introspection": {**signed, "signed_for": RESOURCE}}, False),
+        ):
+            with run.api(name, peer, **{**issuer, **other}) as api:
+                answer = api.get("/read", grant("read"))
+                check(f"with {what}", status(answer, 200) if good else unavailable(answer))
+        with run.api(name, peer, **issuer) as api:
+            check("before the rotation", status(api.get("/read", grant("read")), 200))
+            peer.control("rotate")
+            check("by the new key, in the first request", status(api.get("/read", grant("read")), 200))
+        looked_up(
+            run, name, peer, audience, grant, revoke=lambda token: peer.revoke("/token/revocation", token),
+            introspection=signed, discovery=True,
+        )  # fmt: skip
+    # One that signs nothing is not believed.
+    with run.peer("oidc-provider unsigned", [node, "oidc-provider.mjs"], folder) as peer:
+        token = peer.token("basic-client", "read", kind=Opaque, resource=audience)
+        with run.api(peer.name, peer, **{**issuer, "introspection": RS_CLIENT}) as api:
+            run.checks.that(f"{peer.name}: where it need not be signed", status(api.get("/read", token), 200))
+        with run.api(peer.name, peer, **issuer) as api:
+            run.checks.that(f"{peer.name}: where it must be signed", unavailable(api.get("/read", token)))
+
+
 def outage(run, name, peer, form, **issuer):
     """No keys at the first request, which is our fault and not the client's; then they come back."""
     token = peer.token("post-client", "read", **form)
@@ -1067,6 +1113,7 @@ PARTS = {
     "oidc-provider": oidc_provider,
     "oidc-provider-opaque": oidc_provider_opaque,
     "oidc-provider-keys": oidc_provider_keys,
+    "oidc-provider-signed": oidc_provider_signed,
     "key-life": key_life,
     "authlib": authlib,
     "authlib-opaque": authlib_opaque,

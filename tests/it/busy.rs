@@ -8,17 +8,20 @@ use std::time::{Duration, Instant};
 
 use http::header::RETRY_AFTER;
 use http::{Method, Request, StatusCode};
-use tower_bearer::manual::defaults::BUSY_RETRY_AFTER;
+use serde_json::json;
+use tower_bearer::manual::defaults::{BREAKER_FAILURES, BUSY_RETRY_AFTER};
 use tower_bearer::settings::Settings;
 use tower_bearer::testing::Idp;
 use tower_bearer::{
-    BearerAuthLayer, Event, HmacAlgorithm, Issuer, Keys, RejectionKind, ResourceServer,
-    ResourceServerBuilder, TokenError,
+    BearerAuthLayer, Event, HmacAlgorithm, Introspection, Issuer, Keys, LookupErrorKind, RejectionKind,
+    ResourceServer, ResourceServerBuilder, TokenError,
 };
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use crate::support::{API, ISSUER, app, bearer, block_on, challenge, rejection, seconds, send, status};
+use crate::support::{
+    API, ISSUER, SignedAnswers, app, bearer, block_on, challenge, rejection, seconds, send, status,
+};
 use crate::x5c::Pki;
 
 /// A server with issuers whose keys come in every way there is.
@@ -287,6 +290,37 @@ fn keys_of_every_kind_have_turns() {
     for (name, token) in &new {
         assert!(block_on(world.api.verify(token)).is_ok(), "{name}");
     }
+}
+
+/// A signed answer about an opaque token has a signature too. That there is no turn for it is no fault of the endpoint's.
+#[test]
+fn a_signed_answer_needs_a_turn() {
+    let asked = "https://asked.example";
+    let idp = Idp::new(asked);
+    let introspection =
+        Introspection::at(format!("{asked}/introspect")).basic("us", "a-secret-of-ours").signed();
+    let issuer = Issuer::new(asked).keys(Keys::jwks(idp.jwks())).introspection(introspection);
+    let endpoint = SignedAnswers(move || {
+        let answer = idp.token("us").header("typ", "token-introspection+jwt").without_claim("exp");
+        answer.claim("token_introspection", json!({"active": true, "aud": API})).sign()
+    });
+    let failed = Arc::new(Mutex::new(Vec::new()));
+    let told = failed.clone();
+    let builder = ResourceServer::builder(API).max_concurrent_verifications(1).issuer(issuer.fetch(endpoint));
+    let world = World::of(builder.observer(move |event: &Event<'_>| {
+        if let Event::LookupFailed { kind, .. } = event {
+            told.lock().unwrap().push(*kind);
+        }
+    }));
+    let looked_up = |n: usize| block_on(world.api.verify(&format!("an-opaque-token-{n}")));
+    assert!(looked_up(0).is_ok());
+    let held = world.hold(End::Refused);
+    for n in 1..=BREAKER_FAILURES {
+        assert_eq!(looked_up(n).unwrap_err().kind(), RejectionKind::Unavailable);
+    }
+    assert_eq!(*failed.lock().unwrap(), [LookupErrorKind::Runtime; BREAKER_FAILURES]);
+    assert!(held.end().is_ok());
+    assert!(looked_up(BREAKER_FAILURES + 1).is_ok());
 }
 
 /// A key that is not there yet is no signature: it is fetched while every turn is taken.

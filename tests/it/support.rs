@@ -7,11 +7,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tower::ServiceExt;
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
-use tower_bearer::{Algorithm, BearerAuthLayer, Issuer, Rejection, ResourceServer, Token, TokenError};
+use tower_bearer::{
+    Algorithm, BearerAuthLayer, Fetch, FetchFuture, FetchRequest, FetchResponse, Issuer, Rejection,
+    ResourceServer, Token, TokenError,
+};
 
 pub(crate) const ISSUER: &str = "https://id.example.com";
 pub(crate) const API: &str = "https://api.example.com";
@@ -139,6 +142,18 @@ pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
     let tail = [(!crc).to_le_bytes(), u32::from(length).to_le_bytes()].concat();
     [&head[..], &lengths, content, &tail].concat()
+}
+
+/// An endpoint that answers every question with what this signs (RFC 9701).
+pub(crate) struct SignedAnswers<F>(pub(crate) F);
+
+impl<F: Fn() -> String + Send + Sync + 'static> Fetch for SignedAnswers<F> {
+    fn fetch(&self, _: FetchRequest) -> FetchFuture {
+        let signed = HeaderValue::from_static("application/token-introspection+jwt");
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, signed)]);
+        let response = FetchResponse::new(StatusCode::OK, headers, (self.0)());
+        Box::pin(async move { Ok(response) })
+    }
 }
 
 pub(crate) const fn seconds(seconds: u64) -> Duration {

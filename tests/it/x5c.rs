@@ -17,11 +17,12 @@ use serde_json::{Map, Value, json};
 use tower_bearer::manual::defaults::{MAX_CHAIN_LENGTH, MAX_KNOWN_CHAINS};
 use tower_bearer::testing::ManualClock;
 use tower_bearer::{
-    ConfigError, ConfigErrorKind, Event, Issuer, KeyState, Keys, Profile, ResourceServer, Token, TokenError,
+    Clock, ConfigError, ConfigErrorKind, Event, Introspection, Issuer, KeyState, Keys, Profile,
+    RejectionKind, ResourceServer, Token, TokenError,
 };
 
 use crate::leaks::captured;
-use crate::support::{API, ISSUER, seconds};
+use crate::support::{API, ISSUER, SignedAnswers, seconds};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 type Change<'a> = &'a dyn Fn(&mut CertificateParams);
@@ -255,6 +256,33 @@ fn a_token_of_tarkov_database() {
     claims["iss"] = ISSUER.into();
     let header = json!({"alg": "EdDSA", "typ": "access", "x5c": pki.chain()});
     accepts("named", &named, &pki.leaf.sign(&header, &claims));
+}
+
+/// Signed answers about opaque tokens (RFC 9701) bring their keys along too.
+#[tokio::test]
+async fn a_signed_answer_with_its_chain() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let iat = pki.clock.now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims =
+        json!({"iss": ISSUER, "aud": "us", "iat": iat, "token_introspection": {"active": true, "aud": API}});
+    let answer = |pki: &Pki, chain: &[Value]| {
+        let header = json!({"alg": "EdDSA", "typ": "token-introspection+jwt", "x5c": chain});
+        pki.leaf.sign(&header, &claims)
+    };
+    for (answer, is_good) in [
+        (answer(&pki, &pki.chain()), true),
+        (answer(&pki, &pki.chain()[..1]), false),
+        (answer(&other, &other.chain()), false),
+        (answer(&other, &pki.chain()), false),
+    ] {
+        let introspection = Introspection::at(format!("{ISSUER}/introspect")).basic("us", "a-secret-of-ours");
+        let issuer =
+            Issuer::new(ISSUER).keys(Keys::x5c(pki.root.pem())).introspection(introspection.signed());
+        let api = build(&pki.clock, [issuer.fetch(SignedAnswers(move || answer.clone()))]).unwrap();
+        let verified = api.verify("an-opaque-token").await;
+        assert_eq!(verified.is_ok(), is_good);
+        assert!(is_good || verified.unwrap_err().kind() == RejectionKind::Unavailable);
+    }
 }
 
 #[test]

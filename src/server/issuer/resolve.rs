@@ -9,8 +9,8 @@ use crate::event::Warnings;
 use crate::identity::IssuerIdentity;
 use crate::jose::{Accepted, Algorithm, AlgorithmSet, Rules, normal_type};
 use crate::keys::{Context, KeySource, Keys};
-use crate::lookup;
 use crate::lookup::desk::{Desk, Settings};
+use crate::lookup::{self, Signer};
 use crate::scope::{Granted, Scope};
 
 impl Issuer {
@@ -73,30 +73,12 @@ impl Issuer {
             *granted = granted.and(&Granted::from_items(scopes.iter().map(String::as_str)));
         }
         let fetch = self.fetch.or(default);
-        let desk = match self.lookup {
-            None => None,
-            Some(lookup) => {
-                let lookup = lookup.resolve(lookup::Context {
-                    iss: self.iss.as_deref(),
-                    allow_http: self.allow_http,
-                    fetch: fetch.clone(),
-                    clock: defaults.clock.clone(),
-                });
-                Some(Desk::new(Settings {
-                    lookup: lookup.map_err(|error| error.at("introspection"))?,
-                    label: (&*self.name).into(),
-                    clock: defaults.clock.clone(),
-                    observers: defaults.observers.clone(),
-                    remembers: defaults.remembers,
-                }))
-            }
-        };
         let context = Context {
             iss: self.iss.as_deref(),
             label: &self.name,
             algorithms,
             allow_http: self.allow_http,
-            fetch,
+            fetch: fetch.clone(),
             clock: defaults.clock.clone(),
             observers: defaults.observers.clone(),
             // Whoever changes the working directory does not move the file.
@@ -106,6 +88,31 @@ impl Issuer {
         let keys = match self.keys {
             Some(keys) => keys.resolve(context).map_err(|error| error.at("keys"))?,
             None => KeySource::None,
+        };
+        let desk = match self.lookup {
+            None => None,
+            Some(lookup) => {
+                let lookup = lookup.resolve(lookup::Context {
+                    iss: self.iss.as_deref(),
+                    allow_http: self.allow_http,
+                    fetch,
+                    clock: defaults.clock.clone(),
+                    signer: Signer {
+                        names: self.iss.iter().chain(&self.also).cloned().collect(),
+                        keys: keys.clone(),
+                        algorithms: rules.algorithms.clone(),
+                        leeway: self.leeway,
+                        turns: defaults.turns.clone(),
+                    },
+                });
+                Some(Desk::new(Settings {
+                    lookup: lookup.map_err(|error| error.at("introspection"))?,
+                    label: (&*self.name).into(),
+                    clock: defaults.clock.clone(),
+                    observers: defaults.observers.clone(),
+                    remembers: defaults.remembers,
+                }))
+            }
         };
         let identity = Arc::new(IssuerIdentity {
             place,

@@ -1,7 +1,7 @@
 //! Mistakes in the configuration are found when the server is built.
 
 use tower_bearer::testing::Idp;
-use tower_bearer::{ConfigErrorKind, Introspection, Issuer, Keys, KongTokens, ResourceServer};
+use tower_bearer::{ConfigErrorKind, HmacAlgorithm, Introspection, Issuer, Keys, KongTokens, ResourceServer};
 
 use super::Book;
 use crate::support::{API, ISSUER};
@@ -30,7 +30,18 @@ fn every_mistake_beside_what_is_right() {
     assert_eq!(built([issuer().introspection(Introspection::discovered().bearer("SECRET"))]), Ok(()));
     let here = Introspection::at("http://127.0.0.1:1/x");
     assert_eq!(built([issuer().introspection(basic(here)).dangerous_allow_http()]), Ok(()));
+    let keys = || Keys::jwks(Idp::new(ISSUER).jwks());
+    let bearer = || Introspection::at(at).bearer("SECRET");
+    for signed in [
+        issuer().introspection(basic(Introspection::at(at)).signed()).keys(Keys::discovery()),
+        issuer().keys(keys()).introspection(Introspection::discovered().signed().post("api", "SECRET")),
+        issuer().keys(keys()).introspection(bearer().signed_for("api")),
+        issuer().keys(keys()).introspection(bearer().signed().signed_for("api")),
+    ] {
+        assert_eq!(built([signed]), Ok(()));
+    }
     let introspection = "issuer[0].introspection";
+    let signed = "issuer[0].introspection.signed";
     for (name, wrong, kind, path) in [
         ("nobody asks", issuer().introspection(Introspection::at(at)), K::Lookup, introspection),
         (
@@ -75,6 +86,45 @@ fn every_mistake_beside_what_is_right() {
         (
             "nobody to ask",
             Issuer::unnamed("x").introspection(basic(Introspection::discovered())),
+            K::Lookup,
+            introspection,
+        ),
+        (
+            "signed, and no keys",
+            issuer().introspection(basic(Introspection::at(at)).signed()),
+            K::Lookup,
+            signed,
+        ),
+        (
+            "signed, and a shared secret",
+            issuer()
+                .introspection(basic(Introspection::at(at)).signed())
+                .keys(Keys::hmac([7; 32], [HmacAlgorithm::HS256])),
+            K::Lookup,
+            signed,
+        ),
+        (
+            "signed, by nobody in particular",
+            Issuer::unnamed("x").keys(keys()).introspection(basic(Introspection::at(at)).signed()),
+            K::Lookup,
+            signed,
+        ),
+        ("signed, for whom", issuer().keys(keys()).introspection(bearer().signed()), K::Lookup, signed),
+        (
+            "signed, for whom, at last",
+            issuer().keys(keys()).introspection(bearer().signed_for("api").signed()),
+            K::Lookup,
+            signed,
+        ),
+        (
+            "signed for nobody",
+            issuer().keys(keys()).introspection(bearer().signed_for("")),
+            K::Lookup,
+            "issuer[0].introspection.signed_for",
+        ),
+        (
+            "signed, and nobody asks",
+            issuer().keys(keys()).introspection(Introspection::at(at).signed()),
             K::Lookup,
             introspection,
         ),

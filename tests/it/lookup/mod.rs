@@ -11,6 +11,8 @@ mod hybrid;
 mod memory;
 mod settings;
 #[cfg(feature = "reqwest")]
+mod signed;
+#[cfg(feature = "reqwest")]
 mod systems;
 
 use std::collections::HashMap;

@@ -1,0 +1,70 @@
+//! One signature, and the keys of one issuer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::KeySource;
+use super::remote::{Available, Flight, RemoteKeys};
+use crate::jose::{Compact, KeySet, Keys, NotVerified, Standing, TokenError, Turns};
+use crate::time::Timestamp;
+
+/// Why an issuer's keys have not verified a signature.
+pub(crate) enum Unverified<'a> {
+    Fault(TokenError),
+    /// As many signatures are being checked as may be.
+    Busy,
+    /// The keys cannot be had for this long.
+    Unavailable(Duration),
+    /// The first keys are being fetched.
+    Cold(Flight),
+    /// No key of the set verifies it; a newer set might.
+    Miss {
+        remote: &'a RemoteKeys,
+        tried: Arc<KeySet>,
+        fault: TokenError,
+    },
+}
+
+impl KeySource {
+    /// The signature, with the keys that are there: the standing of the one that verified it. It waits for nothing.
+    pub(crate) fn verify(
+        &self,
+        token: &Compact<'_>,
+        #[cfg_attr(not(feature = "x5c"), expect(unused_variables, reason = "only certificates end"))]
+        now: Timestamp,
+        turns: &Turns,
+    ) -> Result<Arc<Standing>, Unverified<'_>> {
+        let remote = match self {
+            Self::Fixed(keys) => return Ok(keys.verify(token, turns)?),
+            // Their end is a fault of ours, and not of the token.
+            #[cfg(feature = "x5c")]
+            Self::Certified(keys) if keys.roots(now) == 0 && token.chain().is_some() => {
+                return Err(Unverified::Unavailable(super::refresh::BACKOFF_MAX));
+            }
+            #[cfg(feature = "x5c")]
+            Self::Certified(keys) => return Ok(keys.verify(token, now, turns)?),
+            Self::Remote(remote) => remote,
+            Self::None => return Err(Unverified::Fault(TokenError::UnknownKey)),
+        };
+        let tried = match remote.keys() {
+            Available::Ready(set) => set,
+            Available::Wait(flight) => return Err(Unverified::Cold(flight)),
+            Available::Unavailable(pause) => return Err(Unverified::Unavailable(pause)),
+        };
+        Keys::Public(tried.clone()).verify(token, turns).map_err(|not_verified| match not_verified {
+            NotVerified::Fault { fault, newer_keys_may_help: true } => {
+                Unverified::Miss { remote, tried, fault }
+            }
+            no_miss => no_miss.into(),
+        })
+    }
+}
+
+impl From<NotVerified> for Unverified<'_> {
+    fn from(not_verified: NotVerified) -> Self {
+        match not_verified {
+            NotVerified::Fault { fault, .. } => Self::Fault(fault),
+            NotVerified::Busy => Self::Busy,
+        }
+    }
+}
