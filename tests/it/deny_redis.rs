@@ -29,7 +29,7 @@ struct Redis {
 impl Redis {
     /// `None` where there is no Redis.
     fn start() -> Option<Self> {
-        let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+        let found = Command::new(program()).arg("--version").stdout(Stdio::null()).status();
         if !found.is_ok_and(|status| status.success()) {
             skip("redis", "redis-server is not installed");
             return None;
@@ -89,9 +89,14 @@ impl Drop for Redis {
 
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 
+/// Another one to try, such as Valkey, is in a variable.
+fn program() -> String {
+    std::env::var("TOWER_BEARER_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
+}
+
 /// `None` if it has ended, as it does where the port is taken.
 fn spawn(folder: &Folder, port: u16) -> Option<Child> {
-    let mut child = Command::new("redis-server")
+    let mut child = Command::new(program())
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--requirepass", PASSWORD])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(folder.path(""))
