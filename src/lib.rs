@@ -73,6 +73,8 @@ pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, Fe
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
 pub use keys::Keys;
 pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
+#[cfg(feature = "redis")]
+pub use lookup::RedisAnswers;
 pub use lookup::{
     Found, FoundClaims, Introspection, KongTokens, LookupError, LookupFuture, OpaqueToken, TokenLookup,
 };

@@ -39,6 +39,22 @@ struct Connection {
     _driver: Option<Driver>,
 }
 
+/// A connection in use. If nothing has come of it, also because nobody waits any longer, it is forgotten.
+struct Used<'a> {
+    redis: &'a Redis,
+    connection: Arc<Connection>,
+    answered: bool,
+}
+
+impl Drop for Used<'_> {
+    fn drop(&mut self) {
+        let mut known = self.redis.known();
+        if !self.answered && known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &self.connection)) {
+            *known = None;
+        }
+    }
+}
+
 /// Why there is no answer.
 pub(crate) struct Fault {
     /// It may quote a command, and with it a password.
@@ -88,15 +104,10 @@ impl Redis {
 
     /// Runs a command.
     pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Fault> {
-        let shared = self.connect().await?;
-        let answer = command.query_async(&mut shared.connection.clone()).await;
-        if answer.is_err() {
-            let mut known = self.known();
-            if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &shared)) {
-                *known = None;
-            }
-        }
-        Ok(answer?)
+        let mut used = Used { redis: self, connection: self.connect().await?, answered: false };
+        let answer = command.query_async(&mut used.connection.connection.clone()).await?;
+        used.answered = true;
+        Ok(answer)
     }
 
     async fn connect(&self) -> Result<Arc<Connection>, Fault> {

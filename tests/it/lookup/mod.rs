@@ -8,6 +8,7 @@ mod endpoint;
 mod hybrid;
 mod memory;
 mod settings;
+mod shared;
 #[cfg(feature = "reqwest")]
 mod systems;
 
