@@ -151,8 +151,7 @@ pub(crate) type Recall = Pin<Box<dyn Future<Output = Option<Recalled>> + Send>>;
 pub(crate) type Remember = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A place among [`SharedAnswers`]. It says nothing of the token.
-#[derive(Clone)]
-pub(crate) struct Place(Box<str>);
+pub(crate) type Place = Box<str>;
 
 /// What was said to another server.
 pub(crate) struct Recalled {

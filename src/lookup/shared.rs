@@ -158,7 +158,7 @@ impl SharedAnswers for Answers {
     fn place(&self, token: &str) -> Place {
         let Inner { hmac, issuer, resource, .. } = &*self.0;
         let parts = [PLACE, issuer.as_bytes(), resource.as_bytes(), token.as_bytes()];
-        Place(encode(&hmac.tag(&message(&parts))))
+        encode(&hmac.tag(&message(&parts)))
     }
 
     fn recall(&self, place: &Place) -> Recall {
@@ -194,7 +194,7 @@ impl SharedAnswers for Answers {
 
 impl Inner {
     fn key_of(&self, place: &Place) -> String {
-        format!("{}:{}", self.key, place.0)
+        format!("{}:{}", self.key, place)
     }
 
     /// `None` if there is no answer in time, or was none a moment ago.
@@ -269,7 +269,7 @@ const INACTIVE: &str = "-";
 const READ: &str = "return { redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1]) }";
 
 fn value_message(place: &Place, times: &str, said: &str) -> Vec<u8> {
-    message(&[ANSWER, place.0.as_bytes(), times.as_bytes(), said.as_bytes()])
+    message(&[ANSWER, place.as_bytes(), times.as_bytes(), said.as_bytes()])
 }
 
 /// Each with its length, so that no two lists are the same bytes.

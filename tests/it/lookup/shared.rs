@@ -305,7 +305,8 @@ async fn redis_is_never_needed() {
     // Left alone for a moment, and then it is used again.
     clock.advance(ACTIVE_FOR);
     assert!(two.accepts(OPAQUE).await);
-    shared(&redis, 1).await;
+    let is_active = |key: &String| redis.cli(&["--raw", "GET", key]).contains("robot");
+    within(seconds(5), "it is shared", async || held(&redis).iter().any(is_active)).await;
     assert!(fleet.another().accepts(OPAQUE).await);
     assert_eq!(book.asked_about(OPAQUE), 3);
     // The other way round: the endpoint's fault is no answer, and nobody is told one.
