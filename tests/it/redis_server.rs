@@ -50,7 +50,8 @@ impl Redis {
         if let Ok(refused) = Command::new(program()).args(["--port", "0", "--tls-port", "1"]).output() {
             // There is no certificate, so that it ends in any case.
             let said = [refused.stdout, refused.stderr].concat();
-            if String::from_utf8_lossy(&said).contains("Bad directive") {
+            let said = String::from_utf8_lossy(&said);
+            if ["Bad directive", "Failed finding TLS support"].iter().any(|words| said.contains(words)) {
                 skip("redis-tls", "redis-server was built without TLS");
                 return None;
             }
