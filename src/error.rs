@@ -76,6 +76,15 @@ impl ConfigError {
         self
     }
 
+    /// Says that it is about the other one of these, if it was said to be about the first.
+    #[cfg(feature = "redis")]
+    pub(crate) fn of(mut self, first: ConfigErrorKind, other: ConfigErrorKind) -> Self {
+        if self.kind == first {
+            self.kind = other;
+        }
+        self
+    }
+
     pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self

@@ -14,6 +14,8 @@ mod scope;
 mod jose;
 // Documents from elsewhere.
 mod fetch;
+#[cfg(feature = "redis")]
+mod redis;
 // What happens, and who is told.
 mod event;
 // What a token says, what it proves, and what a route asks of it.
@@ -56,6 +58,8 @@ pub use self::metrics::Metrics;
 #[cfg(feature = "reqwest")]
 pub use fetch::{ReqwestFetch, ReqwestFetchBuilder};
 
+#[cfg(all(feature = "redis", any(feature = "rustls", feature = "native-tls")))]
+pub use self::redis::RedisTls;
 pub use access::{IntoRule, MethodAccess, Rule, all_of, any_of};
 #[cfg(feature = "redis")]
 pub use deny::RedisDenylist;
@@ -69,6 +73,8 @@ pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, Fe
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
 pub use keys::Keys;
 pub use layer::{BearerAuth, BearerAuthLayer, ResponseFuture};
+#[cfg(feature = "redis")]
+pub use lookup::RedisAnswers;
 pub use lookup::{
     ClientKey, Found, FoundClaims, Introspection, KongTokens, LookupError, LookupFuture, OpaqueToken,
     TokenLookup,

@@ -7,17 +7,18 @@
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError};
+use redis::FromRedisValue;
 
 use super::denial::Denial;
 use super::list::{Changes, Denylist, DenylistError, DenylistErrorKind, DenylistFuture, Mark};
 use super::table::room_for;
-use crate::error::{ConfigError, ConfigErrorKind};
-use crate::sync::{Mutex, RandomState};
+use crate::error::ConfigError;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+use crate::redis::RedisTls;
+use crate::redis::{Fault, Redis};
+use crate::sync::RandomState;
 
 /// What the keys end with.
 const PARTS: [&str; 5] = ["data", "log", "ends", "gone", "head"];
@@ -25,10 +26,8 @@ const PARTS: [&str; 5] = ["data", "log", "ends", "gone", "head"];
 /// So many denials are read at once.
 const PAGE: usize = 1000;
 
-/// How long a connection, and then an answer, may take: both within `DENYLIST_TIMEOUT`, so that here it is known which failed.
-const PATIENCE: Duration = Duration::from_millis(950);
-
-/// A [`Denylist`](crate::Denylist) in [Redis](https://redis.io) 5 or later, or in Valkey (feature `redis`).
+/// A [`Denylist`](crate::Denylist) in [Redis](https://redis.io) 5 or later, or in Valkey (feature `redis`); tried with Redis
+/// 7.0, Valkey 8.1 and 9.1.
 ///
 /// ```no_run
 /// use tower_bearer::{Issuer, RedisDenylist, ResourceServer};
@@ -50,35 +49,49 @@ const PATIENCE: Duration = Duration::from_millis(950);
 /// It prints its key, and neither the URL nor a claim.
 ///
 /// # Security
-/// The connection is not encrypted, and what is written are claims of tokens: keep Redis on a network of yours, or reach it
-/// through a tunnel. Whoever can write there can deny every token and take back every denial, but cannot make a token good.
+/// What is written are claims of tokens: reach Redis over TLS, or keep it on a network of yours, where `redis://` is not
+/// encrypted. Whoever can write there can deny every token and take back every denial, but cannot make a token good.
 #[derive(Clone)]
 pub struct RedisDenylist {
     redis: Arc<Redis>,
     key: Arc<str>,
 }
 
-struct Redis {
-    client: Client,
-    /// While nobody uses it. After an error it is not given back: the next one may reach another primary.
-    connection: Mutex<Option<MultiplexedConnection>>,
-}
-
 impl RedisDenylist {
-    /// A list at such a URL: `redis://user:password@host:6379/0`, or `unix:///path/to/socket?pass=password`. Connects when it is first
-    /// needed.
+    /// A list at such a URL: `rediss://user:password@host:6379/0` over TLS, `redis://` without, or
+    /// `unix:///path/to/socket?pass=password`. Connects when it is first needed.
+    ///
+    /// TLS needs the feature `rustls` (a default one) or `native-tls`; as for keys, rustls is used if both are on. The platform's
+    /// certificate authorities are trusted; for others there is [`with_tls`](Self::with_tls).
     ///
     /// # Errors
-    /// If it is no such URL. The error does not show it.
+    /// If it is no such URL, or if TLS cannot be set up. The error does not show it.
     pub fn new(url: &str) -> Result<Self, ConfigError> {
-        // What the other crate says of it may hold a part of it.
-        let client = Client::open(url).map_err(|_| {
-            let message =
-                "not the URL of a Redis without TLS; write one such as redis://user:password@host:6379/0";
-            ConfigError::new(ConfigErrorKind::Denylist, message)
-        })?;
-        let redis = Arc::new(Redis { client, connection: Mutex::new(None) });
-        Ok(Self { redis, key: "tower-bearer:denylist".into() })
+        Ok(Self::on(Redis::at(url)?))
+    }
+
+    /// A list at a `rediss://` URL, for which something is to be said of TLS: a private certificate authority, or a certificate
+    /// of ours.
+    ///
+    /// ```no_run
+    /// use tower_bearer::{RedisDenylist, RedisTls};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = RedisTls::new().ca_only(std::fs::read("redis-ca.pem")?);
+    /// let list = RedisDenylist::with_tls(&std::env::var("REDIS_URL")?, tls)?;
+    /// # let _ = list;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If it is no such URL, or if what is given for TLS is not what it should be. The error shows neither.
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    pub fn with_tls(url: &str, tls: RedisTls) -> Result<Self, ConfigError> {
+        Ok(Self::on(Redis::with_tls(url, tls)?))
+    }
+
+    fn on(redis: Redis) -> Self {
+        Self { redis: Arc::new(redis), key: "tower-bearer:denylist".into() }
     }
 
     /// What the keys in Redis begin with. Default: `tower-bearer:denylist`.
@@ -101,14 +114,7 @@ impl RedisDenylist {
         }
         command.arg(arguments);
         let redis = self.redis.clone();
-        Box::pin(async move {
-            let mut connection = redis.connect().await.map_err(said)?;
-            let answer = command.query_async(&mut connection).await;
-            if answer.is_ok() {
-                redis.give_back(connection);
-            }
-            answer.map_err(said)
-        })
+        Box::pin(async move { redis.query(&command).await.map_err(said) })
     }
 }
 
@@ -136,23 +142,6 @@ impl Denylist for RedisDenylist {
         let arguments = vec![name_of_a_list(), name.to_owned(), number.to_owned(), PAGE.to_string()];
         let answer = self.run::<Vec<String>>(CHANGES, arguments);
         Box::pin(async move { read(&answer.await?).ok_or_else(DenylistError::data) })
-    }
-}
-
-impl Redis {
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
-        let idle = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(connection) = idle {
-            return Ok(connection);
-        }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
-        self.client.get_multiplexed_async_connection_with_config(&config).await
-    }
-
-    fn give_back(&self, connection: MultiplexedConnection) {
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     }
 }
 
@@ -185,8 +174,8 @@ fn name_of_a_list() -> String {
 }
 
 /// What the other crate says may quote a command, and with it a password: only its kind goes on.
-#[expect(clippy::needless_pass_by_value, reason = "it ends here")]
-fn said(error: RedisError) -> DenylistError {
+fn said(fault: Fault) -> DenylistError {
+    let error = fault.error;
     let kind = if error.is_timeout() {
         DenylistErrorKind::Timeout
     } else if error.code().is_some() {
@@ -197,7 +186,7 @@ fn said(error: RedisError) -> DenylistError {
         DenylistErrorKind::Data
     };
     let is_code = |code: &&str| code.len() <= 32 && code.bytes().all(|byte| byte.is_ascii_uppercase());
-    match error.code().filter(is_code) {
+    match fault.detail.or_else(|| error.code().filter(is_code)) {
         Some(code) => DenylistError::new(kind).because(code),
         None => DenylistError::new(kind),
     }

@@ -37,7 +37,7 @@ pub use keyset::{MAX_CANDIDATES, MAX_KEYS};
 pub(crate) use algorithm::AlgorithmSet;
 #[cfg(feature = "testing")]
 pub(crate) use backend::{OtherPrivateKey, PrivateMaterial};
-pub(crate) use backend::{random, sha256};
+pub(crate) use backend::{HmacKey, random, sha256};
 #[cfg(feature = "x5c")]
 pub(crate) use certificate::RootKey;
 pub(crate) use claims::{Claims, Validity};
@@ -196,7 +196,7 @@ pub(crate) enum Keys {
 #[derive(Debug)]
 pub(crate) struct SharedSecret {
     secret: Secret<Vec<u8>>,
-    prepared: Vec<(HmacAlgorithm, backend::HmacKey)>,
+    prepared: Vec<(HmacAlgorithm, HmacKey)>,
     /// Nobody can block or withdraw it.
     standing: Arc<Standing>,
 }
@@ -377,7 +377,7 @@ impl Keys {
 
 impl SharedSecret {
     pub(crate) fn prepare(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Option<Self> {
-        let prepare = |a: &HmacAlgorithm| Some((*a, backend::HmacKey::prepare(secret.expose(), *a)?));
+        let prepare = |a: &HmacAlgorithm| Some((*a, HmacKey::prepare(secret.expose(), *a)?));
         let prepared = algorithms.iter().map(prepare).collect::<Option<_>>()?;
         Some(Self { secret: secret.clone(), prepared, standing: Arc::default() })
     }

@@ -18,7 +18,7 @@ pub use self::ledger::{
 };
 use self::ledger::{Digest, Ledger, Outcome, TRY_AGAIN};
 use self::remembered::Remembered;
-use super::{Found, FoundClaims, LookupError, OpaqueToken, TokenLookup};
+use super::{Found, FoundClaims, LookupError, OpaqueToken, Recalled, SharedAnswers, TokenLookup};
 use crate::event::{Event, LookupErrorKind, Observers, Warnings};
 use crate::jose::{Standing, TokenError, sha256};
 use crate::sync::{Handle, Mutex, MutexGuard, watch};
@@ -46,6 +46,8 @@ pub(crate) struct Desk(Arc<Shared>);
 /// Whom to ask, and what they need.
 pub(crate) struct Settings {
     pub(crate) lookup: Arc<dyn TokenLookup>,
+    /// Looked at before anybody is asked.
+    pub(crate) answers: Option<Arc<dyn SharedAnswers>>,
     /// The issuer's name in events.
     pub(crate) label: Box<str>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -87,8 +89,10 @@ pub(crate) struct Flight {
 #[derive(Clone)]
 pub(crate) struct Answer {
     token: Digest,
-    /// When it was asked: what was revoked later, it does not know.
+    /// When we asked: what was revoked later, it does not know.
     pub(crate) asked_at: Instant,
+    /// How old the answer was then, if it was to another server.
+    pub(crate) age: Duration,
     pub(crate) said: Said,
 }
 
@@ -141,10 +145,10 @@ impl Desk {
         }
     }
 
-    /// What was said of this token was not good: it need not be asked about again so soon.
-    pub(crate) fn refuse(&self, token: &str, fault: TokenError) {
+    /// What was said of this token, so long ago, was not good: it need not be asked about again so soon.
+    pub(crate) fn refuse(&self, token: &str, fault: TokenError, age: Duration) {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
-        lock(&self.0.ledger).refuse(digest, fault, now);
+        lock(&self.0.ledger).refuse(digest, fault, now, REFUSED_FOR.saturating_sub(age));
         lock(&self.0.fresh).forget(&digest);
     }
 
@@ -208,7 +212,9 @@ impl Shared {
         turn: Option<watch::Receiver<bool>>,
     ) {
         let since = self.now();
-        let mut call = Call { shared: self.clone(), token, number, since, asks: true, ended: false };
+        let (age, left) = (Duration::ZERO, Duration::MAX);
+        let mut call =
+            Call { shared: self.clone(), token, number, since, asks: true, age, left, ended: false };
         // Without a runtime it is over already.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
@@ -219,14 +225,30 @@ impl Shared {
                 }
                 call.asks = true;
             }
+            let answers = call.shared.settings.answers.clone();
+            let shared = answers.map(|answers| (answers.place(raw.expose()), answers));
             call.since = call.shared.now();
+            let begin = tokio::time::Instant::now();
+            if let Some((place, answers)) = &shared
+                && let Some(recalled) = answers.recall(place).await
+            {
+                call.recalled(recalled);
+                return;
+            }
+            call.since = call.shared.now();
+            let asked_at = call.shared.settings.clock.now().into();
             let lookup = call.shared.settings.lookup.clone();
-            let found = match tokio::time::timeout(LOOKUP_TIMEOUT, lookup.look_up(raw)).await {
+            let left = LOOKUP_TIMEOUT.saturating_sub(begin.elapsed());
+            let found = match tokio::time::timeout(left, lookup.look_up(raw)).await {
                 Ok(found) => found,
                 Err(_) => Err(LookupError::new(LookupErrorKind::Timeout)),
             };
             call.ended = true;
             call.shared.finish(&call, &found);
+            // Nobody waits for this.
+            if let (Some((place, answers)), Ok(found)) = (shared, found) {
+                answers.remember(place, found, asked_at).await;
+            }
         });
     }
 
@@ -234,13 +256,15 @@ impl Shared {
     fn finish(&self, call: &Call, found: &Result<Found, LookupError>) {
         let now = self.now();
         let outcome = match found {
+            // That another server was answered says nothing of now.
+            Ok(_) if !call.asks => Outcome::Neither,
             Ok(_) => Outcome::Answered,
             Err(error) => outcome(error.kind()),
         };
         let counts = {
             let mut ledger = lock(&self.ledger);
             if matches!(found, Ok(Found::Inactive)) {
-                ledger.refuse(call.token, TokenError::Inactive, now);
+                ledger.refuse(call.token, TokenError::Inactive, now, REFUSED_FOR.min(call.left));
             }
             // It was given up if not, and another may be under way.
             let line = ledger.end(&call.token, call.number, outcome, now);
@@ -250,9 +274,9 @@ impl Shared {
                     Ok(Found::Inactive) => Said::Inactive,
                     Err(_) => Said::Unavailable(ledger.pause(&call.token, now).unwrap_or(TRY_AGAIN)),
                 };
-                let answer = Answer { token: call.token, asked_at: call.since, said };
+                let answer = Answer { token: call.token, asked_at: call.since, age: call.age, said };
                 if self.settings.remembers && answer.is_short() {
-                    lock(&self.fresh).remember(call.token, answer.clone(), now, FRESH_FOR);
+                    lock(&self.fresh).remember(call.token, answer.clone(), now, FRESH_FOR.min(call.left));
                 }
                 line.answer.send_replace(Some(answer));
             }
@@ -332,9 +356,21 @@ struct Call {
     token: Digest,
     number: u64,
     since: Instant,
-    /// It is not waiting for its turn.
+    /// It is not waiting for its turn, nor was it answered without asking.
     asks: bool,
+    /// How old the answer is, and how long it may be believed, where another server has asked.
+    age: Duration,
+    left: Duration,
     ended: bool,
+}
+
+impl Call {
+    /// There is an answer, and nobody was asked.
+    fn recalled(&mut self, Recalled { found, age, left }: Recalled) {
+        (self.asks, self.age, self.left) = (false, age, left);
+        self.ended = true;
+        self.shared.finish(self, &Ok(found));
+    }
 }
 
 impl Drop for Call {
@@ -363,7 +399,7 @@ mod tests {
     #[test]
     fn an_answer_is_about_one_token() {
         let token = sha256(b"a-token");
-        let answer = Answer { token, asked_at: Instant::now(), said: Said::Inactive };
+        let answer = Answer { token, asked_at: Instant::now(), age: Duration::ZERO, said: Said::Inactive };
         assert!(answer.is_about("a-token"));
         for other in ["", "a-toke", "a-token-", "A-token", "another"] {
             assert!(!answer.is_about(other), "{other}");

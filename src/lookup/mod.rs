@@ -8,12 +8,15 @@ pub(crate) mod desk;
 mod introspection;
 mod kong;
 mod signed;
+#[cfg(feature = "redis")]
+pub(crate) mod shared;
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -22,12 +25,14 @@ pub use self::introspection::Introspection;
 pub use self::kong::KongTokens;
 pub use self::signed::MAX_ANSWER_AGE;
 pub(crate) use self::signed::Signer;
+#[cfg(feature = "redis")]
+pub use self::shared::RedisAnswers;
 use crate::error::ConfigError;
 use crate::event::LookupErrorKind;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind};
 use crate::jose::Claims;
 use crate::secret::Secret;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// The shortest opaque token that is looked up, in bytes: what is shorter can be guessed, and no server issues it.
 pub const MIN_OPAQUE_LENGTH: usize = 8;
@@ -135,6 +140,31 @@ pub struct LookupError {
 pub(crate) enum Lookup {
     Introspection(Introspection),
     Own(Arc<dyn TokenLookup>),
+}
+
+/// Answers that other servers share with us. All of it may fail, and then it is as if there were none.
+pub(crate) trait SharedAnswers: Send + Sync {
+    /// Where the answer about a token is.
+    fn place(&self, token: &str) -> Place;
+    /// What was said of it, if that may still be believed.
+    fn recall(&self, place: &Place) -> Recall;
+    /// Shares an answer to a question of ours.
+    fn remember(&self, place: Place, found: Found, asked_at: Timestamp) -> Remember;
+}
+
+pub(crate) type Recall = Pin<Box<dyn Future<Output = Option<Recalled>> + Send>>;
+pub(crate) type Remember = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A place among [`SharedAnswers`]. It says nothing of the token.
+pub(crate) type Place = Box<str>;
+
+/// What was said to another server.
+pub(crate) struct Recalled {
+    pub(crate) found: Found,
+    /// How long ago it was asked.
+    pub(crate) age: Duration,
+    /// How long it may still be believed.
+    pub(crate) left: Duration,
 }
 
 /// What an [`Introspection`] needs to know of its issuer.

@@ -66,6 +66,11 @@
 //! dangerous_stale = false
 //! ```
 //!
+//! A URL with `rediss:` is TLS, by the feature `rustls` (a default one) or `native-tls`, with the platform's certificate
+//! authorities. A private one is `ca_file` in the settings and `RedisTls::ca_only` in a program, and is trusted alone; a Redis that
+//! asks for certificates, as one of your own does by default, is shown `client_certificate_file` and `client_key_file`. The tests
+//! run with Redis 7.0, with TLS and without, and, without TLS, with Valkey 8.1 and 9.1.
+//!
 //! No request waits for Redis. Each server has all denials of its issuers in memory, writes its own to the list, and asks every
 //! [`DENYLIST_INTERVAL`] for what is new. Another place for the list is a [`Denylist`] of yours; its page has one.
 //!

@@ -86,12 +86,12 @@ impl TrustedIssuer {
         };
         let checked = self.check_found(claims.json(), now, desk.standing());
         if let Err(fault) = &checked {
-            desk.refuse(raw, *fault);
+            desk.refuse(raw, *fault, answer.age);
         }
         let accepted = checked?;
         let lasts = match accepted.validity.expires_at {
-            Some(end) => ACTIVE_FOR.min(end.since(now)),
-            None => ENDLESS_ACTIVE_FOR,
+            Some(end) => ACTIVE_FOR.saturating_sub(answer.age).min(end.since(now)),
+            None => ENDLESS_ACTIVE_FOR.saturating_sub(answer.age),
         };
         let until = answer.asked_at.checked_add(lasts).unwrap_or(answer.asked_at);
         desk.accept(raw, until);

@@ -1,8 +1,6 @@
-//! Denials in a real Redis, which the test starts on this machine where it is installed, and stops.
+//! Denials in a real Redis.
 
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tower_bearer::manual::defaults::{DENYLIST_STALE_AFTER, DENYLIST_TIMEOUT, MAX_DENIALS};
@@ -14,103 +12,9 @@ use tower_bearer::{
 };
 
 use crate::leaks::captured;
+use crate::redis_server::{PASSWORD, Redis};
 use crate::settings::Folder;
-use crate::support::{API, ISSUER, seconds, skip};
-
-const PASSWORD: &str = "password-that-nobody-should-see";
-
-/// A Redis of the test's own, on loopback. It keeps nothing on the disk.
-struct Redis {
-    child: Child,
-    port: u16,
-    folder: Folder,
-}
-
-impl Redis {
-    /// `None` where there is no Redis.
-    fn start() -> Option<Self> {
-        let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
-        if !found.is_ok_and(|status| status.success()) {
-            skip("redis", "redis-server is not installed");
-            return None;
-        }
-        let number = STARTED.fetch_add(1, Ordering::SeqCst);
-        let folder = Folder::new(&format!("redis-{number}"));
-        // Between the look for a free port and its use somebody else may take it.
-        let started = (0..5).find_map(|_| {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            Some((spawn(&folder, port)?, port))
-        });
-        let (child, port) = started.expect("redis-server does not start");
-        Some(Self { child, port, folder })
-    }
-
-    fn url(&self) -> String {
-        format!("redis://:{PASSWORD}@127.0.0.1:{}/0", self.port)
-    }
-
-    fn stop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    /// Without what it held.
-    fn start_again(&mut self) {
-        self.stop();
-        self.child = spawn(&self.folder, self.port).expect("its port is free again");
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    fn cli(&self, arguments: &[&str]) -> String {
-        let output = Command::new("redis-cli")
-            .args(["-p", &self.port.to_string(), "--no-auth-warning", "-a", PASSWORD])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn count(&self, command: &str, part: &str) -> usize {
-        self.cli(&[command, &format!("{{tower-bearer:denylist}}:{part}")]).parse().unwrap()
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-static STARTED: AtomicUsize = AtomicUsize::new(0);
-
-/// `None` if it has ended, as it does where the port is taken.
-fn spawn(folder: &Folder, port: u16) -> Option<Child> {
-    let mut child = Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--requirepass", PASSWORD])
-        .args(["--save", "", "--appendonly", "no", "--dir"])
-        .arg(folder.path(""))
-        .arg("--unixsocket")
-        .arg(folder.path("socket"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let patience = Instant::now() + seconds(10);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if child.try_wait().unwrap().is_some() {
-            return None;
-        }
-        assert!(Instant::now() < patience, "redis-server does not listen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Some(child)
-}
+use crate::support::{API, ISSUER, seconds};
 
 struct Fleet {
     idp: Idp,
@@ -144,7 +48,7 @@ const REVOKED: Option<(RejectionKind, Option<TokenError>)> =
 const UNAVAILABLE: Option<(RejectionKind, Option<TokenError>)> = Some((RejectionKind::Unavailable, None));
 
 /// Real time passes here: Redis has no clock of ours.
-async fn within(limit: Duration, what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn within(limit: Duration, what: &str, mut so: impl AsyncFnMut() -> bool) {
     let patience = Instant::now() + limit;
     while !so().await {
         assert!(Instant::now() < patience, "{what}: not within {limit:?}");
@@ -377,7 +281,7 @@ async fn lists_with_other_keys_are_other_lists() {
     // The same list by another way.
     #[cfg(unix)]
     {
-        let url = format!("unix://{}?pass={PASSWORD}", redis.folder.path("socket").display());
+        let url = format!("unix://{}?pass={PASSWORD}", redis.socket().display());
         let list = RedisDenylist::new(&url).unwrap().key("staging");
         let same = ResourceServer::builder(API).issuer(fleet.idp.issuer()).denylist(list).build().unwrap();
         assert_eq!(fault(&same, &fleet.token("1")).await, REVOKED);
@@ -413,6 +317,7 @@ fn a_mistake_about_the_denylist_names_its_field_and_no_password() {
     folder.write("good", format!("redis://:{PASSWORD}@127.0.0.1:1/0"));
     folder.write("bad", format!("redis//{PASSWORD}"));
     folder.write("tls", format!("rediss://:{PASSWORD}@127.0.0.1:1/0"));
+    folder.write("insecure", format!("rediss://:{PASSWORD}@127.0.0.1:1/0#insecure"));
     let build = |denylist: &str| {
         let text = format!(
             "resource = \"{API}\"\n[denylist]\n{denylist}\n[[issuer]]\niss = \"{ISSUER}\"\njwks_file = \"keys.json\"\n"
@@ -425,9 +330,17 @@ fn a_mistake_about_the_denylist_names_its_field_and_no_password() {
     let api = build("redis = { url_file = \"good\" }\ndangerous_stale = true").unwrap();
     assert!(api.is_ready(), "stale is fine");
     assert!(!build("redis = { url_file = \"good\" }").unwrap().is_ready());
+    if cfg!(any(feature = "rustls", feature = "native-tls")) {
+        assert!(!build("redis = { url_file = \"tls\" }").unwrap().is_ready());
+        let error = build("redis = { url_file = \"insecure\" }").unwrap_err();
+        assert!(error.to_string().starts_with("denylist.redis: a URL of a Redis with TLS ends"), "{error}");
+    } else {
+        let error = build("redis = { url_file = \"tls\" }").unwrap_err();
+        assert_eq!(error.kind(), ConfigErrorKind::Feature);
+        assert!(error.to_string().starts_with("denylist.redis: this build has no TLS"), "{error}");
+    }
     for (denylist, expected) in [
         ("redis = { url_file = \"bad\" }", "denylist.redis: not the URL of a Redis"),
-        ("redis = { url_file = \"tls\" }", "denylist.redis: not the URL of a Redis"),
         ("redis = { url_file = \"absent\" }", "denylist.redis.url_file: cannot be read"),
         (
             "redis = { url_env = \"TOWER_BEARER_NO_SUCH\" }",

@@ -54,6 +54,9 @@ mod mutate;
 mod network;
 mod packages;
 mod profiles;
+mod redis_server;
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+mod redis_tls;
 mod refusals;
 mod rfc;
 #[cfg(feature = "reqwest")]

@@ -210,9 +210,10 @@ impl<T> Ledger<T> {
     }
 
     /// A token that the endpoint knows was refused all the same, or one that it does not know.
-    pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant) {
+    /// `lasts` is at most [`REFUSED_FOR`].
+    pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant, lasts: Duration) {
         self.accepted.forget(&token);
-        self.refused.remember(token, fault, now, REFUSED_FOR);
+        self.refused.remember(token, fault, now, lasts);
     }
 
     pub(super) fn refusal(&self, token: &Digest, now: Instant) -> Option<TokenError> {

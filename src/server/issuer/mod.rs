@@ -13,6 +13,8 @@ use crate::fetch::Fetch;
 use crate::identity::IssuerIdentity;
 use crate::jose::{Algorithm, Rules, Standing, Turns};
 use crate::keys::{KeySource, Keys};
+#[cfg(feature = "redis")]
+use crate::lookup::RedisAnswers;
 use crate::lookup::desk::Desk;
 use crate::lookup::{Introspection, Lookup, TokenLookup};
 use crate::profile::Profile;
@@ -37,6 +39,8 @@ pub struct Issuer {
     keys: Option<Keys>,
     has_own_keys: bool,
     lookup: Option<Lookup>,
+    #[cfg(feature = "redis")]
+    answers: Option<RedisAnswers>,
     token_prefix: Option<String>,
     audience: Vec<String>,
     any_audience: bool,
@@ -111,6 +115,8 @@ impl Issuer {
             keys: Some(Keys::discovery()),
             has_own_keys: false,
             lookup: None,
+            #[cfg(feature = "redis")]
+            answers: None,
             token_prefix: None,
             audience: Vec::new(),
             any_audience: false,
@@ -177,6 +183,14 @@ impl Issuer {
         if !self.has_own_keys {
             self.keys = None;
         }
+        self
+    }
+
+    /// Shares what is said of its tokens with the other servers of a fleet, so that each token is asked about once for all of
+    /// them. Default: each server asks for itself. Not with [`without_cache`](crate::ResourceServerBuilder::without_cache).
+    #[cfg(feature = "redis")]
+    pub fn shared_answers(mut self, answers: RedisAnswers) -> Self {
+        self.answers = Some(answers);
         self
     }
 

@@ -41,6 +41,8 @@ impl Issuer {
         defaults: &Defaults<'_>,
     ) -> Result<TrustedIssuer, ConfigError> {
         self.check()?;
+        #[cfg(feature = "redis")]
+        self.check_answers(defaults.remembers)?;
         let algorithms: AlgorithmSet = self
             .algorithms
             .as_ref()
@@ -105,8 +107,16 @@ impl Issuer {
                         turns: defaults.turns.clone(),
                     },
                 });
+                #[cfg(feature = "redis")]
+                let answers = self
+                    .answers
+                    .map(|answers| answers.resolve(&self.name, defaults.audience, defaults.clock.clone()))
+                    .transpose()?;
+                #[cfg(not(feature = "redis"))]
+                let answers = None;
                 Some(Desk::new(Settings {
                     lookup: lookup.map_err(|error| error.at("introspection"))?,
+                    answers,
                     label: (&*self.name).into(),
                     clock: defaults.clock.clone(),
                     observers: defaults.observers.clone(),
@@ -226,6 +236,20 @@ impl Issuer {
             );
         }
         self.profile.check()
+    }
+
+    #[cfg(feature = "redis")]
+    fn check_answers(&self, remembers: bool) -> Result<(), ConfigError> {
+        let message = match &self.answers {
+            Some(_) if self.lookup.is_none() => {
+                "its tokens are not looked up; leave it out, or write introspection"
+            }
+            Some(_) if !remembers => {
+                "contradicts without_cache, where each request asks; write one of the two"
+            }
+            _ => return Ok(()),
+        };
+        Err(ConfigError::new(ConfigErrorKind::Lookup, message).at("shared_answers"))
     }
 
     fn check_clients(&self) -> Result<(), ConfigError> {

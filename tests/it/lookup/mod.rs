@@ -10,6 +10,7 @@ mod endpoint;
 mod hybrid;
 mod memory;
 mod settings;
+mod shared;
 #[cfg(feature = "reqwest")]
 mod signed;
 #[cfg(feature = "reqwest")]

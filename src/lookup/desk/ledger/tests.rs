@@ -32,7 +32,7 @@ fn one_token_is_looked_up_once() {
     assert_eq!(ledger.end(&token(1), number, Outcome::Answered, now), Some(1));
     assert_eq!(ledger.end(&token(1), number, Outcome::Answered, now), None);
     assert!(ask(&mut ledger, 1, now).is_some());
-    ledger.refuse(token(1), TokenError::Inactive, now);
+    ledger.refuse(token(1), TokenError::Inactive, now, REFUSED_FOR);
     assert!(matches!(ledger.ask(token(1), now, || 1), Asked::Refused(TokenError::Inactive)));
 }
 
@@ -57,7 +57,7 @@ fn strangers_leave_places_for_those_who_are_known() {
     assert_eq!(ledger.next().copied(), Some(60_000 + u16::try_from(KEPT_LOOKUPS).unwrap()));
     assert_eq!(ledger.next(), None);
     // A token that was revoked is a stranger.
-    ledger.refuse(token(60_299), TokenError::Inactive, now);
+    ledger.refuse(token(60_299), TokenError::Inactive, now, REFUSED_FOR);
     assert_eq!(ledger.accepted.find(&token(60_299), now), None);
 }
 
@@ -171,7 +171,7 @@ proptest! {
                     }
                 }
                 Step::Accept(of) => ledger.accept(token(of), now),
-                Step::Refuse(of) => ledger.refuse(token(of), TokenError::Inactive, now),
+                Step::Refuse(of) => ledger.refuse(token(of), TokenError::Inactive, now, REFUSED_FOR),
                 Step::End(which, outcome) if !started.is_empty() => {
                     let (of, number) = started.swap_remove(which % started.len());
                     let counts = ledger.lookups.get(&token(of)).filter(|entry| entry.number == number);

@@ -1,0 +1,472 @@
+//! Answers that servers share in a real Redis.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower_bearer::manual::defaults::{ACTIVE_FOR, ENDLESS_ACTIVE_FOR, REFUSED_FOR};
+use tower_bearer::testing::ManualClock;
+use tower_bearer::{
+    Algorithm, Clock, ConfigErrorKind, Denial, Issuer, Keys, LookupErrorKind, RedisAnswers, ResourceServer,
+    TokenError,
+};
+
+use super::{Book, OPAQUE, World};
+use crate::deny_redis::within;
+use crate::leaks::captured;
+use crate::redis_server::{PASSWORD, Redis};
+use crate::support::{API, seconds};
+
+const SECRET: &[u8] = b"a secret of the fleet, at random";
+
+/// Servers with one book, one clock and one Redis.
+struct Fleet {
+    first: World,
+    url: String,
+}
+
+impl Fleet {
+    fn new(redis: &Redis) -> Self {
+        let first = World::with(|issuer| issuer.shared_answers(answers(&redis.url())), |builder| builder);
+        Self { first, url: redis.url() }
+    }
+
+    fn another(&self) -> World {
+        self.with(API, answers(&self.url))
+    }
+
+    fn with(&self, identifier: &str, answers: RedisAnswers) -> World {
+        let (clock, book) = (self.first.clock.clone(), self.first.book.clone());
+        let issuer = Issuer::unnamed("book").lookup(book.clone()).audience(API).shared_answers(answers);
+        let api = ResourceServer::builder(identifier).clock(clock.clone()).issuer(issuer).build().unwrap();
+        World { clock, book, api }
+    }
+}
+
+fn answers(url: &str) -> RedisAnswers {
+    RedisAnswers::new(url, SECRET).unwrap()
+}
+
+fn held(redis: &Redis) -> Vec<String> {
+    redis.cli(&["--raw", "KEYS", "*"]).lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
+}
+
+/// They are written when nobody waits any more.
+async fn shared(redis: &Redis, count: usize) {
+    within(seconds(5), "they are shared", async || held(redis).len() >= count).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_asks_once_about_a_token() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let others = [fleet.another(), fleet.another()];
+    assert_eq!(fleet.first.verify(OPAQUE).await.unwrap().client_id(), Some("robot"));
+    shared(&redis, 1).await;
+    for other in &others {
+        let token = other.verify(OPAQUE).await.unwrap();
+        assert_eq!((token.client_id(), token.subject()), (Some("robot"), Some("somebody")));
+        assert_eq!(other.fault("made-up-token").await, Some(TokenError::Inactive));
+        shared(&redis, 2).await;
+    }
+    assert_eq!(fleet.first.book.asked(), [OPAQUE, "made-up-token"]);
+    // What is denied here is denied, whoever was told what.
+    others[0].api.deny(Denial::token("book", "1")).await.unwrap();
+    assert_eq!(others[0].fault(OPAQUE).await, Some(TokenError::Revoked));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_time_in_redis_and_in_memory_together_are_bounded() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let (one, two) = (&fleet.first, fleet.another());
+    let mut endless = one.claims();
+    endless.as_object_mut().unwrap().remove("exp");
+    one.book.say("an-endless-token", endless);
+    let mut short = one.claims();
+    short["exp"] = json!(one.at(30));
+    one.book.say("a-short-token", short);
+    let cases =
+        [(OPAQUE, ACTIVE_FOR), ("an-endless-token", ENDLESS_ACTIVE_FOR), ("a-short-token", seconds(30))];
+    for (count, (token, _)) in (1..).zip(cases) {
+        assert!(one.accepts(token).await, "{token}");
+        shared(&redis, count).await;
+    }
+    // Each on its own: they end one after the other.
+    let mut passed = Duration::ZERO;
+    let mut advance_to = |to: Duration| {
+        one.clock.advance(to - passed);
+        passed = to;
+    };
+    for (token, bound) in [cases[1], cases[2], cases[0]] {
+        let asked = one.book.asked_about(token);
+        advance_to(bound - seconds(2));
+        assert!(two.accepts(token).await, "{token}");
+        assert_eq!(one.book.asked_about(token), asked, "{token}: shared");
+        one.book.revoke(token);
+        advance_to(bound - seconds(1));
+        assert!(two.accepts(token).await, "{token}");
+        advance_to(bound);
+        assert_eq!(two.fault(token).await, Some(TokenError::Inactive), "{token}");
+        assert_eq!(one.book.asked_about(token), asked + 1, "{token}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_bounded_too() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let (one, two) = (&fleet.first, fleet.another());
+    one.book.say(
+        "for-another-api",
+        json!({"active": true, "aud": "https://other.example.com", "exp": one.at(600)}),
+    );
+    assert_eq!(one.fault("made-up-token").await, Some(TokenError::Inactive));
+    assert_eq!(one.fault("for-another-api").await, Some(TokenError::Audience));
+    shared(&redis, 2).await;
+    one.clock.advance(REFUSED_FOR - seconds(1));
+    assert_eq!(two.fault("made-up-token").await, Some(TokenError::Inactive));
+    one.book.say("made-up-token", one.claims());
+    assert_eq!(two.fault("made-up-token").await, Some(TokenError::Inactive));
+    one.clock.advance(seconds(1));
+    assert!(two.accepts("made-up-token").await);
+    assert_eq!(one.book.asked_about("made-up-token"), 2);
+    // That it is active was said; it is for others.
+    one.clock.advance(ACTIVE_FOR - REFUSED_FOR - seconds(1));
+    assert_eq!(two.fault("for-another-api").await, Some(TokenError::Audience));
+    assert_eq!(one.book.asked_about("for-another-api"), 1);
+    one.book.say("for-another-api", one.claims());
+    one.clock.advance(seconds(1));
+    assert!(two.accepts("for-another-api").await);
+}
+
+/// By its clock, wherever ours is.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_forgets_by_itself() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    assert!(fleet.first.accepts(OPAQUE).await);
+    shared(&redis, 1).await;
+    let key = held(&redis).remove(0);
+    let left: u128 = redis.cli(&["PTTL", &key]).parse().unwrap();
+    assert!((50_000..=ACTIVE_FOR.as_millis()).contains(&left), "{left}");
+    // Most of its time has passed there, and none here.
+    redis.cli(&["PEXPIRE", &key, "20000"]);
+    let two = fleet.another();
+    assert!(two.accepts(OPAQUE).await);
+    assert_eq!(fleet.first.book.asked().len(), 1);
+    two.book.revoke(OPAQUE);
+    two.clock.advance(seconds(19));
+    assert!(two.accepts(OPAQUE).await, "remembered");
+    two.clock.advance(seconds(1));
+    redis.cli(&["DEL", &key]);
+    assert!(!two.accepts(OPAQUE).await);
+    // What has no end there is none of ours.
+    let three = fleet.another();
+    three.book.say(OPAQUE, three.claims());
+    assert!(fleet.with("https://third.example.com", answers(&fleet.url)).accepts(OPAQUE).await);
+    shared(&redis, 2).await;
+    let good = |key: &String| redis.cli(&["--raw", "GET", key]).contains("robot");
+    let key = held(&redis).into_iter().find(good).unwrap();
+    redis.cli(&["PERSIST", &key]);
+    let asked = three.book.asked().len();
+    assert!(fleet.with("https://third.example.com", answers(&fleet.url)).accepts(OPAQUE).await);
+    assert_eq!(three.book.asked().len(), asked + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_of_us_wrote_is_no_answer() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let book = &fleet.first.book;
+    assert!(fleet.first.accepts(OPAQUE).await);
+    assert_eq!(fleet.first.fault("made-up-token").await, Some(TokenError::Inactive));
+    shared(&redis, 2).await;
+    let keys = held(&redis);
+    let values = keys.clone().into_iter().map(|key| redis.cli(&["--raw", "GET", &key]));
+    let values: Vec<_> = values.collect();
+    let active = values.iter().position(|value| value.contains("robot")).unwrap();
+    let (good, inactive) = (&values[active], &values[1 - active]);
+    let put = |key: &str, value: &str| assert_eq!(redis.cli(&["SET", key, value, "PX", "50000"]), "OK");
+
+    put(&keys[active], good);
+    assert!(fleet.another().accepts(OPAQUE).await);
+    assert_eq!(book.asked().len(), 2, "unharmed");
+    let parts: Vec<_> = good.splitn(4, ' ').collect();
+    let later: i64 = parts[0].parse::<i64>().unwrap() + 1_000_000;
+    for (n, forged) in [
+        good.replace("robot", "admin"),
+        good.replacen(parts[0], &later.to_string(), 1),
+        good.replacen(parts[1], "90000000", 1),
+        good.replacen(parts[2], "", 1),
+        good.replacen(parts[2], &parts[2][1..], 1),
+        format!("{} {} {} -", parts[0], parts[1], parts[2]),
+        inactive.clone(),
+        format!("{good} "),
+        good[..good.len() - 1].to_owned(),
+        String::new(),
+        "   ".to_owned(),
+        "x".repeat(100_000),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        put(&keys[active], &forged);
+        let asked = book.asked().len();
+        assert_eq!(fleet.another().verify(OPAQUE).await.unwrap().client_id(), Some("robot"), "{n}");
+        assert_eq!(book.asked().len(), asked + 1, "{n}");
+        within(seconds(5), "it is put right", async || {
+            redis.cli(&["--raw", "GET", &keys[active]]).contains("robot")
+        })
+        .await;
+    }
+    // An active one in the place of one that is not.
+    put(&keys[1 - active], good);
+    assert_eq!(fleet.another().fault("made-up-token").await, Some(TokenError::Inactive));
+    // What is no text at all.
+    redis.cli(&["DEL", &keys[active]]);
+    redis.cli(&["RPUSH", &keys[active], "x"]);
+    assert!(fleet.another().accepts(OPAQUE).await);
+
+    // An old one put back, when it is over.
+    fleet.first.clock.advance(ACTIVE_FOR);
+    redis.cli(&["DEL", &keys[active]]);
+    put(&keys[active], good);
+    book.revoke(OPAQUE);
+    assert!(!fleet.another().accepts(OPAQUE).await);
+}
+
+/// One whose clock is a little ahead is believed, for no longer than others; one that is far ahead is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_differ_make_no_answer_last_longer() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let (one, ahead) = (&fleet.first, ManualClock::new());
+    ahead.set_time_of_day(one.clock.now() + seconds(50));
+    let issuer = Issuer::unnamed("book").lookup(one.book.clone()).shared_answers(answers(&fleet.url));
+    let early = ResourceServer::builder(API).clock(ahead.clone()).issuer(issuer).build().unwrap();
+    assert!(early.verify(OPAQUE).await.is_ok());
+    shared(&redis, 1).await;
+    assert!(one.accepts(OPAQUE).await);
+    assert_eq!(one.book.asked().len(), 1);
+    let key = held(&redis).remove(0);
+    redis.cli(&["PEXPIRE", &key, "5000"]);
+    let two = fleet.another();
+    assert!(two.accepts(OPAQUE).await);
+    // As long as Redis says, wherever the clocks are.
+    redis.cli(&["DEL", &key]);
+    two.clock.advance(seconds(5));
+    two.book.revoke(OPAQUE);
+    assert!(!two.accepts(OPAQUE).await);
+
+    two.book.say("another-token", two.claims());
+    ahead.set_time_of_day(one.clock.now() + seconds(90));
+    assert!(early.verify("another-token").await.is_ok());
+    shared(&redis, 2).await;
+    assert!(one.accepts("another-token").await);
+    assert_eq!(one.book.asked_about("another-token"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_differ_share_nothing() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    assert!(fleet.first.accepts(OPAQUE).await);
+    shared(&redis, 1).await;
+    let other_secret = RedisAnswers::new(&fleet.url, *b"another secret of 32 bytes or so").unwrap();
+    let others = [
+        fleet.with(API, other_secret),
+        fleet.with(API, answers(&fleet.url).key("staging")),
+        fleet.with("https://other.example.com", answers(&fleet.url)),
+    ];
+    for (count, other) in (2..).zip(&others) {
+        assert!(other.accepts(OPAQUE).await);
+        assert_eq!(fleet.first.book.asked().len(), count);
+        shared(&redis, count).await;
+    }
+    assert!(fleet.another().accepts(OPAQUE).await);
+    assert_eq!(fleet.first.book.asked().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_never_needed() {
+    let Some(mut redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    assert!(fleet.first.accepts(OPAQUE).await);
+    shared(&redis, 1).await;
+    let (book, clock) = (&fleet.first.book, &fleet.first.clock);
+    redis.stop();
+    let two = fleet.another();
+    assert!(two.accepts(OPAQUE).await);
+    assert_eq!(book.asked().len(), 2, "asked as without it");
+    assert_eq!(two.fault("made-up-token").await, Some(TokenError::Inactive));
+    redis.start_again();
+    // Left alone for a moment, and then it is used again.
+    clock.advance(ACTIVE_FOR);
+    assert!(two.accepts(OPAQUE).await);
+    let is_active = |key: &String| redis.cli(&["--raw", "GET", key]).contains("robot");
+    within(seconds(5), "it is shared", async || held(&redis).iter().any(is_active)).await;
+    assert!(fleet.another().accepts(OPAQUE).await);
+    assert_eq!(book.asked_about(OPAQUE), 3);
+    // The other way round: the endpoint's fault is no answer, and nobody is told one.
+    book.fail(LookupErrorKind::Status);
+    assert!(super::is_unavailable(&fleet.another().verify("a-third-token").await));
+    book.fail(None);
+    book.say("a-third-token", two.claims());
+    assert!(fleet.another().accepts("a-third-token").await);
+}
+
+/// It takes connections and answers nothing.
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(unix)]
+async fn a_redis_that_hangs_costs_a_quarter_of_a_second_and_goes_on() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    assert!(fleet.first.accepts(OPAQUE).await);
+    shared(&redis, 1).await;
+    redis.signal("-STOP");
+    fleet.first.clock.advance(ACTIVE_FOR);
+    let two = fleet.another();
+    for world in [&fleet.first, &two] {
+        let begin = Instant::now();
+        assert!(world.accepts(OPAQUE).await);
+        assert!(begin.elapsed() < seconds(2), "{:?}", begin.elapsed());
+    }
+    assert_eq!(fleet.first.book.asked().len(), 3);
+    // It is left alone: the next one does not wait.
+    let begin = Instant::now();
+    assert_eq!(two.fault("made-up-token").await, Some(TokenError::Inactive));
+    assert!(begin.elapsed() < Duration::from_millis(240), "{:?}", begin.elapsed());
+    redis.signal("-CONT");
+    fleet.first.clock.advance(ACTIVE_FOR);
+    within(seconds(5), "it is used again", async || {
+        fleet.first.clock.advance(ACTIVE_FOR);
+        assert!(two.accepts(OPAQUE).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let asked = two.book.asked().len();
+        fleet.another().accepts(OPAQUE).await && two.book.asked().len() == asked
+    })
+    .await;
+}
+
+/// Neither in Redis, nor in what is logged and shown.
+#[test]
+fn no_token_and_no_secret_is_anywhere() {
+    let Some(redis) = Redis::start() else { return };
+    let mut shown = String::new();
+    let log = captured(async || {
+        let fleet = Fleet::new(&redis);
+        shown += &format!("{:?} {:?}", answers(&redis.url()), fleet.first.api);
+        assert!(fleet.first.accepts(OPAQUE).await);
+        assert_eq!(fleet.first.fault("made-up-token").await, Some(TokenError::Inactive));
+        shared(&redis, 2).await;
+        let nobody = format!("redis://:{PASSWORD}@127.0.0.1:1/0");
+        assert!(fleet.with(API, answers(&nobody)).accepts(OPAQUE).await);
+    });
+    assert!(log.contains("could not share answers"), "{log}");
+    let all = held(&redis).into_iter().map(|key| format!("{key} {}", redis.cli(&["--raw", "GET", &key])));
+    let all: String = all.collect();
+    assert!(all.contains("tower-bearer:answers:") && all.contains("robot"), "{all}");
+    let secret = std::str::from_utf8(SECRET).unwrap();
+    for text in [&all, &log, &shown] {
+        for hidden in [OPAQUE, "made-up-token", secret, PASSWORD] {
+            assert!(!text.contains(hidden), "{hidden}: {text}");
+        }
+    }
+    // Nor the digest that anybody could make of a guess.
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, OPAQUE.as_bytes());
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(!all.contains(&hex), "{all}");
+}
+
+#[test]
+fn every_mistake_about_shared_answers_is_said_at_once() {
+    let url = format!("redis://:{PASSWORD}@127.0.0.1:1/0");
+    let build = |issuer: Issuer, cache: bool| {
+        let builder = ResourceServer::builder(API).clock(ManualClock::new()).issuer(issuer);
+        if cache { builder } else { builder.without_cache() }.build()
+    };
+    let looked_up = || Issuer::unnamed("book").lookup(Book::new());
+    assert!(build(looked_up().shared_answers(answers(&url)), true).is_ok());
+    let idp = tower_bearer::testing::Idp::with_algorithms("-", [Algorithm::ES256]);
+    let with_keys = Issuer::unnamed("keys").keys(Keys::jwks(idp.jwks()));
+    for (name, issuer, cache, advice) in [
+        ("not looked up", with_keys.shared_answers(answers(&url)), true, "its tokens are not looked up"),
+        ("each request asks", looked_up().shared_answers(answers(&url)), false, "contradicts without_cache"),
+    ] {
+        let error = build(issuer, cache).expect_err(name);
+        assert_eq!(
+            (error.kind(), error.path()),
+            (ConfigErrorKind::Lookup, "issuer[0].shared_answers"),
+            "{name}"
+        );
+        assert!(error.to_string().contains(advice), "{error}");
+    }
+    for (url, secret, advice) in
+        [(&*url, &SECRET[..31], "32 random bytes"), ("http://hunter2", SECRET, "not the URL of a Redis")]
+    {
+        let error = RedisAnswers::new(url, secret).unwrap_err();
+        assert_eq!(error.kind(), ConfigErrorKind::Lookup);
+        assert!(error.to_string().contains(advice), "{error}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+/// In front of a Redis. Connections from before a call of `silence` stay open, and nothing comes through them any more: as
+/// when another primary has taken over the address.
+struct Way {
+    port: u16,
+    silenced: watch::Sender<usize>,
+}
+
+impl Way {
+    async fn to(redis: &Redis) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (way, to) = (
+            Self { port: listener.local_addr().unwrap().port(), silenced: watch::Sender::new(0) },
+            redis.port,
+        );
+        let silenced = way.silenced.subscribe();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut silenced = silenced.clone();
+                silenced.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = silenced.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        way
+    }
+
+    fn url(&self) -> String {
+        format!("redis://:{PASSWORD}@127.0.0.1:{}/0", self.port)
+    }
+
+    fn silence(&self) {
+        self.silenced.send_modify(|times| *times += 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_any_more_is_given_up() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let way = Way::to(&redis).await;
+    let two = fleet.with(API, answers(&way.url()));
+    assert!(two.accepts(OPAQUE).await);
+    shared(&redis, 1).await;
+    way.silence();
+    two.book.say("another-token", two.claims());
+    assert!(two.accepts("another-token").await);
+    assert_eq!(held(&redis).len(), 1, "it is left alone");
+    two.clock.advance(seconds(1));
+    two.book.say("a-third-token", two.claims());
+    assert!(two.accepts("a-third-token").await);
+    shared(&redis, 2).await;
+}
