@@ -33,8 +33,9 @@ pub const ACTIVE_FOR: Duration = Duration::from_secs(60);
 /// The same for a token without an end.
 pub const ENDLESS_ACTIVE_FOR: Duration = Duration::from_secs(10);
 
-/// How long an answer is at hand for requests that were on their way when it came, at a server that remembers tokens.
-const FRESH_FOR: Duration = Duration::from_secs(1);
+/// How long an answer is at hand for requests that were on their way when it came, at a server that remembers tokens. On a
+/// [live](crate::BearerAuthLayer::live) route no older one counts.
+pub const LIVE_ANSWER_FOR: Duration = Duration::from_secs(1);
 
 /// So many of them are, and none that is longer than a usual one, in bytes.
 const MAX_FRESH: usize = 256;
@@ -107,12 +108,25 @@ impl Desk {
         Self(Arc::new(Shared { settings, ledger, fresh, standing, warnings }))
     }
 
+    /// Asks about a token, unless that has just been done or is being done.
     pub(crate) fn ask(&self, token: &str) -> Asked {
+        self.ask_about(token, false)
+    }
+
+    /// The same about a token that was accepted before: nobody can have made it up.
+    pub(crate) fn ask_again(&self, token: &str) -> Asked {
+        self.ask_about(token, true)
+    }
+
+    fn ask_about(&self, token: &str, is_known: bool) -> Asked {
         let digest = sha256(token.as_bytes());
         let now = self.0.now();
         let mut ledger = lock(&self.0.ledger);
         if let Some(answer) = lock(&self.0.fresh).find(&digest, now) {
             return Asked::Wait(Flight::over(answer));
+        }
+        if is_known {
+            ledger.accept(digest, now);
         }
         let (number, runs, line) = match ledger.ask(digest, now, Line::new) {
             ledger::Asked::Refused(fault) => return Asked::Refused(fault),
@@ -133,12 +147,22 @@ impl Desk {
     }
 
     /// What was said of this token was good, and is remembered until then.
-    pub(crate) fn accept(&self, token: &str, until: Instant) {
+    ///
+    /// # Errors
+    /// If it was refused since: of two answers the later one counts.
+    pub(crate) fn accept(&self, token: &str, until: Instant) -> Result<(), TokenError> {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
-        lock(&self.0.ledger).accept(digest, now);
+        {
+            let mut ledger = lock(&self.0.ledger);
+            if let Some(fault) = ledger.refusal(&digest, now) {
+                return Err(fault);
+            }
+            ledger.accept(digest, now);
+        }
         if until <= now {
             lock(&self.0.fresh).forget(&digest);
         }
+        Ok(())
     }
 
     /// What was said of this token was not good: it need not be asked about again so soon.
@@ -252,7 +276,7 @@ impl Shared {
                 };
                 let answer = Answer { token: call.token, asked_at: call.since, said };
                 if self.settings.remembers && answer.is_short() {
-                    lock(&self.fresh).remember(call.token, answer.clone(), now, FRESH_FOR);
+                    lock(&self.fresh).remember(call.token, answer.clone(), now, LIVE_ANSWER_FOR);
                 }
                 line.answer.send_replace(Some(answer));
             }

@@ -9,6 +9,7 @@ mod model;
 mod stop;
 mod verify;
 mod lookup;
+mod live;
 mod metadata;
 mod health;
 

@@ -117,6 +117,7 @@ fn the_manual_gives_every_default_its_value() {
         ("MAX_OPAQUE_LENGTH", count(d::MAX_OPAQUE_LENGTH)),
         ("ACTIVE_FOR", seconds(d::ACTIVE_FOR)),
         ("ENDLESS_ACTIVE_FOR", seconds(d::ENDLESS_ACTIVE_FOR)),
+        ("LIVE_ANSWER_FOR", seconds(d::LIVE_ANSWER_FOR)),
         ("REFUSED_FOR", seconds(d::REFUSED_FOR)),
         ("MAX_REFUSED", count(d::MAX_REFUSED)),
         ("LOOKUP_TIMEOUT", seconds(d::LOOKUP_TIMEOUT)),

@@ -219,8 +219,11 @@ impl<T> Ledger<T> {
         self.refused.find(token, now)
     }
 
+    /// Nobody has made this token up. If it was refused since, it is none of these.
     pub(super) fn accept(&mut self, token: Digest, now: Instant) {
-        self.accepted.remember(token, (), now, KNOWN_FOR);
+        if self.refusal(&token, now).is_none() {
+            self.accepted.remember(token, (), now, KNOWN_FOR);
+        }
     }
 
     /// For how long nothing is asked about this token.

@@ -6,6 +6,7 @@ mod desk;
 #[cfg(feature = "reqwest")]
 mod endpoint;
 mod hybrid;
+mod live;
 mod memory;
 mod settings;
 #[cfg(feature = "reqwest")]
