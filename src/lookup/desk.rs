@@ -10,16 +10,16 @@ mod remembered;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use self::ledger::{
-    BREAKER_FAILURES, BREAKER_PAUSE, KEPT_LOOKUPS, KNOWN_FOR, MAX_KNOWN, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS,
-    MAX_REFUSED, REFUSED_FOR,
+    BREAKER_FAILURES, BREAKER_PAUSE, KEPT_LOOKUPS, KNOWN_FOR, MAX_KNOWN, MAX_LOOKUP_RETRY_AFTER, MAX_LOOKUPS,
+    MAX_QUEUED_LOOKUPS, MAX_REFUSED, REFUSED_FOR,
 };
 use self::ledger::{Digest, Ledger, Outcome, TRY_AGAIN};
 use self::remembered::Remembered;
 use super::{Found, FoundClaims, LookupError, OpaqueToken, TokenLookup};
-use crate::event::{Event, LookupErrorKind, Observers, Warnings};
+use crate::event::{Event, LookupErrorKind, LookupState, Observers, Warnings};
 use crate::jose::{Standing, TokenError, sha256};
 use crate::sync::{Handle, Mutex, MutexGuard, watch};
 use crate::time::Clock;
@@ -60,9 +60,26 @@ struct Shared {
     ledger: Mutex<Ledger<Line>>,
     /// Locked after the ledger, if both are.
     fresh: Mutex<Remembered<Answer>>,
+    /// Locked after the ledger, too.
+    last: Mutex<Last>,
     /// Of verdicts that rest on an answer: nobody blocks or withdraws it, they end by themselves.
     standing: Arc<Standing>,
     warnings: Warnings,
+}
+
+/// What was heard last of the endpoint.
+#[derive(Default, Clone, Copy)]
+struct Last {
+    success: Option<SystemTime>,
+    error: Option<(SystemTime, LookupErrorKind)>,
+}
+
+/// How it goes, for operators.
+pub(crate) struct Report {
+    pub(crate) known: LookupState,
+    pub(crate) strangers: LookupState,
+    pub(crate) last_success: Option<SystemTime>,
+    pub(crate) last_error: Option<(SystemTime, LookupErrorKind)>,
 }
 
 /// A look-up, as those see it who wait for it and the task that does it.
@@ -105,7 +122,7 @@ impl Desk {
         let warnings = Warnings::new(settings.clock.instant());
         let (ledger, standing) = (Mutex::new(Ledger::new()), Arc::default());
         let fresh = Mutex::new(Remembered::new(MAX_FRESH));
-        Self(Arc::new(Shared { settings, ledger, fresh, standing, warnings }))
+        Self(Arc::new(Shared { settings, ledger, fresh, last: Mutex::default(), standing, warnings }))
     }
 
     /// Asks about a token, unless that has just been done or is being done.
@@ -170,6 +187,15 @@ impl Desk {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
         lock(&self.0.ledger).refuse(digest, fault, now);
         lock(&self.0.fresh).forget(&digest);
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let ledger = lock(&self.0.ledger);
+        let state = |is_known| {
+            if ledger.is_failing(is_known) { LookupState::Failing } else { LookupState::Answering }
+        };
+        let Last { success, error } = *lock(&self.0.last);
+        Report { known: state(true), strangers: state(false), last_success: success, last_error: error }
     }
 
     pub(crate) fn standing(&self) -> &Arc<Standing> {
@@ -259,7 +285,7 @@ impl Shared {
         let now = self.now();
         let outcome = match found {
             Ok(_) => Outcome::Answered,
-            Err(error) => outcome(error.kind()),
+            Err(error) => outcome(error),
         };
         let counts = {
             let mut ledger = lock(&self.ledger);
@@ -268,6 +294,9 @@ impl Shared {
             }
             // It was given up if not, and another may be under way.
             let line = ledger.end(&call.token, call.number, outcome, now);
+            if line.is_some() && call.asks {
+                self.note(found);
+            }
             if let Some(line) = &line {
                 let said = match found {
                     Ok(Found::Active(claims)) => Said::Active(Arc::new(claims.clone())),
@@ -289,6 +318,14 @@ impl Shared {
         // While a look-up unwinds, one that panics too would end the process.
         if counts && call.asks && !std::thread::panicking() {
             self.tell(found, now.saturating_duration_since(call.since), now);
+        }
+    }
+
+    fn note(&self, found: &Result<Found, LookupError>) {
+        let (at, mut last) = (self.settings.clock.now(), lock(&self.last));
+        match found {
+            Ok(_) => last.success = Some(at),
+            Err(error) => last.error = Some((at, error.kind())),
         }
     }
 
@@ -323,9 +360,10 @@ impl Shared {
 }
 
 /// Whether a failure says something about the endpoint, or only about one token, or about us.
-fn outcome(kind: LookupErrorKind) -> Outcome {
-    match kind {
-        LookupErrorKind::Rejected | LookupErrorKind::Runtime => Outcome::Neither,
+fn outcome(error: &LookupError) -> Outcome {
+    match (error.kind(), error.retry_after()) {
+        (LookupErrorKind::Rejected | LookupErrorKind::Runtime, _) => Outcome::Neither,
+        (_, Some(pause)) if !pause.is_zero() => Outcome::Held(pause),
         _ => Outcome::Failed,
     }
 }

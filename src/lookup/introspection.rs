@@ -11,7 +11,7 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::desk::BREAKER_PAUSE;
-use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
+use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, refusal};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
 use crate::fetch::guard::KeyUrl;
@@ -42,7 +42,8 @@ use crate::time::Clock;
 ///
 /// The answer counts if its status is 200, it is a JSON object, and `active` is `true` or `false` and nothing else. What
 /// else it says is checked as a token's claims are. A `token_type` that is there must be `Bearer`. All other answers are an
-/// outage of ours: 503, never 401. That also holds for 401 and 403, which are about us and not about the client.
+/// outage of ours: 503, never 401. That also holds for 401 and 403, which are about us and not about the client. A
+/// `Retry-After` in seconds, with 429 or 503, is [heeded](LookupError::with_retry_after).
 #[must_use]
 pub struct Introspection {
     /// `None` where the issuer says it.
@@ -212,7 +213,7 @@ struct State {
 fn read(response: &FetchResponse) -> Result<Found, LookupError> {
     // §2.3.
     if response.status() != StatusCode::OK {
-        return Err(LookupError::new(fault_of(response.status())));
+        return Err(refusal(response.status(), response.headers()));
     }
     // An object, without a member that comes twice: neither could be said of the next line alone. Of what went wrong there
     // nothing is said: it may quote the answer.
@@ -244,7 +245,7 @@ impl Place {
                 FetchErrorKind::Document | FetchErrorKind::Status => LookupErrorKind::Discovery,
                 _ => return LookupError::from(error),
             };
-            LookupError::new(kind).because(error)
+            LookupError { retry_after: error.retry_after(), ..LookupError::new(kind) }.because(error)
         })?;
         Ok(url.clone())
     }

@@ -12,8 +12,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 pub use self::introspection::Introspection;
 pub use self::kong::KongTokens;
@@ -21,6 +22,7 @@ use crate::error::ConfigError;
 use crate::event::LookupErrorKind;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind};
 use crate::jose::Claims;
+use crate::keys::caching::retry_after;
 use crate::secret::Secret;
 use crate::time::Clock;
 
@@ -123,6 +125,7 @@ pub struct FoundClaims(String);
 /// It is logged with its source, at most once in [`WARN_INTERVAL`](crate::manual::defaults::WARN_INTERVAL) as a warning.
 pub struct LookupError {
     kind: LookupErrorKind,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -198,7 +201,17 @@ impl LookupError {
     /// An error of this kind.
     #[must_use]
     pub fn new(kind: LookupErrorKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, retry_after: None, source: None }
+    }
+
+    /// Adds that nobody is to ask for so long: what the endpoint said in `Retry-After` (RFC 9110 §10.2.3). It is heeded up to
+    /// [`MAX_LOOKUP_RETRY_AFTER`](crate::manual::defaults::MAX_LOOKUP_RETRY_AFTER), and clients are told. If the token was
+    /// accepted before, it holds for all tokens, else for those that were not: whoever makes tokens up cannot hold up others
+    /// with it.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.retry_after = Some(pause);
+        self
     }
 
     /// Adds what caused it.
@@ -216,6 +229,12 @@ impl LookupError {
     pub fn kind(&self) -> LookupErrorKind {
         self.kind
     }
+
+    /// For how long nobody is to ask.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
 }
 
 impl From<FetchError> for LookupError {
@@ -231,7 +250,7 @@ impl From<FetchError> for LookupError {
             FetchErrorKind::Credentials => LookupErrorKind::Credentials,
             FetchErrorKind::Runtime => LookupErrorKind::Runtime,
         };
-        Self::new(kind).because(error)
+        Self { retry_after: error.retry_after(), ..Self::new(kind) }.because(error)
     }
 }
 
@@ -255,7 +274,11 @@ impl fmt::Display for LookupError {
 
 impl fmt::Debug for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LookupError").field("kind", &self.kind).field("source", &self.source).finish()
+        f.debug_struct("LookupError")
+            .field("kind", &self.kind)
+            .field("retry_after", &self.retry_after)
+            .field("source", &self.source)
+            .finish()
     }
 }
 
@@ -280,8 +303,13 @@ impl fmt::Debug for Lookup {
     }
 }
 
+/// An answer other than 200.
+pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap) -> LookupError {
+    LookupError { retry_after: retry_after(status, headers), ..LookupError::new(fault_of(status)) }
+}
+
 /// What a status other than 200 says: something about one token, or about the endpoint.
-pub(crate) fn fault_of(status: StatusCode) -> LookupErrorKind {
+fn fault_of(status: StatusCode) -> LookupErrorKind {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => LookupErrorKind::Credentials,
         StatusCode::TOO_MANY_REQUESTS => LookupErrorKind::Busy,

@@ -103,6 +103,7 @@
 //! | [`KNOWN_FOR`] | 3600 | s | the usual life of a token |
 //! | [`BREAKER_FAILURES`] | 5 | tokens | that fail in a row: an endpoint that is down is not asked by everybody in turn. Made-up tokens may provoke failures, and hold up only tokens that are not known |
 //! | [`BREAKER_PAUSE`] | 5 | s | before one is asked again; an outage that is over is seen soon |
+//! | [`MAX_LOOKUP_RETRY_AFTER`] | 60 | s | an endpoint that asks for a pause has it; nobody can be looked up meanwhile, so an hour's would be an outage |
 //!
 //! # Metadata
 //!
@@ -179,7 +180,8 @@ pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER
 pub use crate::keys::snapshot::{MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, SNAPSHOT_INTERVAL};
 pub use crate::lookup::desk::{
     ACTIVE_FOR, BREAKER_FAILURES, BREAKER_PAUSE, ENDLESS_ACTIVE_FOR, KEPT_LOOKUPS, KNOWN_FOR,
-    LIVE_ANSWER_FOR, LOOKUP_TIMEOUT, MAX_KNOWN, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS, MAX_REFUSED, REFUSED_FOR,
+    LIVE_ANSWER_FOR, LOOKUP_TIMEOUT, MAX_KNOWN, MAX_LOOKUP_RETRY_AFTER, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS,
+    MAX_REFUSED, REFUSED_FOR,
 };
 pub use crate::lookup::{MAX_OPAQUE_LENGTH, MIN_OPAQUE_LENGTH};
 pub use crate::refusal::BUSY_RETRY_AFTER;

@@ -128,6 +128,7 @@ fn the_manual_gives_every_default_its_value() {
         ("KNOWN_FOR", seconds(d::KNOWN_FOR)),
         ("BREAKER_FAILURES", count(d::BREAKER_FAILURES)),
         ("BREAKER_PAUSE", seconds(d::BREAKER_PAUSE)),
+        ("MAX_LOOKUP_RETRY_AFTER", seconds(d::MAX_LOOKUP_RETRY_AFTER)),
         ("BUSY_RETRY_AFTER", seconds(d::BUSY_RETRY_AFTER)),
         ("METADATA_MAX_AGE", d::METADATA_MAX_AGE),
         ("WARN_INTERVAL", seconds(d::WARN_INTERVAL)),
