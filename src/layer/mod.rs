@@ -151,7 +151,7 @@ impl<R: Clone> BearerAuthLayer<R> {
     /// let issuer = Issuer::new("https://id.example.com")
     ///     .keys(Keys::discovery()) // said, so that JWTs are still verified here
     ///     .introspection(introspection)
-    ///     .token_prefix("opaque_"); // and it is asked about no others than these and JWTs on live routes
+    ///     .token_prefix("opaque_"); // none of its tokens starts so: it is asked about JWTs on live routes, and no others
     /// let api = ResourceServer::builder("https://api.example.com")
     ///     .issuer(issuer)
     /// #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))

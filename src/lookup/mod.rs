@@ -72,10 +72,11 @@ pub const MAX_OPAQUE_LENGTH: usize = 4096;
 /// What it finds is checked as the claims of a JWT are: issuer, audience, times, the [`Profile`](crate::Profile),
 /// [`clients`](crate::Issuer::clients). Only `exp` may be absent.
 ///
-/// It is called when an answer is needed that is not known: once for all who wait with one token, at most
+/// It is called when an answer is needed that is not known, and on [live](crate::BearerAuthLayer::live) routes also about JWTs
+/// that were verified, of which the answer must say little more than that they are active: once for all who wait with one token, at most
 /// [`MAX_LOOKUPS`] times at the same moment, never just after those of [`BREAKER_FAILURES`] tokens in
 /// a row have failed, and not at all for what cannot be a token. A token that was accepted before is held up by the failures
-/// of such tokens only: those of made-up ones may be about them. It has [`LOOKUP_TIMEOUT`]. A client that goes away does not end it.
+/// of such tokens only: those of made-up ones may be about them. An endpoint can [ask for a pause](LookupError::with_retry_after). It has [`LOOKUP_TIMEOUT`]. A client that goes away does not end it.
 ///
 /// # Security
 /// What this returns decides who is let in: ask over TLS, and ask the right one. The token that it is given may be good

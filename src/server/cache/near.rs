@@ -188,7 +188,7 @@ mod tests {
         assert!(near.find(one.raw(), &ALL, now).is_none());
         near.keep(&one, None, until, before);
         assert!(near.find(one.raw(), &ALL, now).is_none());
-        assert_eq!([false, true], [(), ()].map(|()| kept(&near, &one, until)), "it makes room");
+        assert!(kept(&near, &one, until), "it makes room");
         assert!(near.find(one.raw(), &ALL, now).is_some());
     }
 
