@@ -75,6 +75,7 @@ struct Last {
 }
 
 /// How it goes, for operators.
+#[derive(Clone, Copy)]
 pub(crate) struct Report {
     pub(crate) known: LookupState,
     pub(crate) strangers: LookupState,

@@ -44,7 +44,11 @@ impl Inner {
             Some(waited) => issuer.confirm(desk, token, now, waited).map(|()| None),
         };
         Some(match confirmed {
-            Ok(Some(found)) => Ok(self.accepted(issuer, token.raw(), String::new(), found, None)),
+            Ok(Some(found)) => {
+                let verified = self.accepted(issuer, token.raw(), String::new(), found, None);
+                // It may be of somebody else now.
+                self.check_denied(&verified.token, waited).map(|()| verified)
+            }
             Ok(None) => Ok(verified),
             Err(failure) => {
                 // Nobody is to believe what is remembered of it. (What a signature says does not rest on memory.)
