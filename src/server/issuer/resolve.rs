@@ -9,8 +9,8 @@ use crate::event::Warnings;
 use crate::identity::IssuerIdentity;
 use crate::jose::{Accepted, Algorithm, AlgorithmSet, Rules, normal_type};
 use crate::keys::{Context, KeySource, Keys};
+use crate::lookup;
 use crate::lookup::desk::{Desk, Settings};
-use crate::lookup::{self, Lookup};
 use crate::scope::{Granted, Scope};
 
 impl Issuer {
@@ -23,7 +23,7 @@ impl Issuer {
     #[cfg(feature = "reqwest")]
     fn fetches(&self) -> bool {
         self.keys.as_ref().is_some_and(Keys::are_remote)
-            || self.lookup.as_ref().is_some_and(Lookup::needs_fetch)
+            || self.lookup.as_ref().is_some_and(lookup::Lookup::needs_fetch)
     }
 
     pub(in crate::server) fn is_on_plain_http(&self) -> bool {
