@@ -109,6 +109,28 @@ impl LookupErrorKind {
     }
 }
 
+/// Whether whoever is [asked](crate::TokenLookup) about an issuer's tokens answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LookupState {
+    /// As far as we know: the last token was answered, or too few have failed, or none was looked up yet.
+    Answering,
+    /// [`BREAKER_FAILURES`](crate::manual::defaults::BREAKER_FAILURES) tokens in a row have failed, or it has asked for a
+    /// pause: requests with tokens that must be looked up are answered 503. It lasts until there is an answer.
+    Failing,
+}
+
+impl LookupState {
+    /// A label for logs and metrics, such as `failing`. Labels do not change.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answering => "answering",
+            Self::Failing => "failing",
+        }
+    }
+}
+
 /// Where an issuer's keys are in their life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -68,7 +68,7 @@ pub use deny::{
     Mark,
 };
 pub use error::{ConfigError, ConfigErrorKind};
-pub use event::{DenylistState, Event, KeyState, LookupErrorKind, Observer, RejectionKind};
+pub use event::{DenylistState, Event, KeyState, LookupErrorKind, LookupState, Observer, RejectionKind};
 pub use fetch::{Fetch, FetchError, FetchErrorKind, FetchFuture, FetchRequest, FetchResponse};
 pub use jose::{Algorithm, HmacAlgorithm, TokenError, UnknownAlgorithm, crypto_backend};
 pub use keys::Keys;
@@ -83,8 +83,8 @@ pub use profile::{Profile, UnknownProfile};
 pub use refusal::{EmptyBody, ProblemJson, Rejection, RequestHead, Respond};
 pub use scope::{InvalidScope, Scope, Scopes};
 pub use server::{
-    DenylistHealth, Health, HealthService, Issuer, IssuerHealth, NotReady, ResourceMetadata, ResourceServer,
-    ResourceServerBuilder, UnknownIssuer,
+    DenylistHealth, Health, HealthService, Issuer, IssuerHealth, LookupHealth, NotReady, ResourceMetadata,
+    ResourceServer, ResourceServerBuilder, UnknownIssuer,
 };
 pub use time::{Clock, SystemClock};
 pub use token::{ClaimsError, Token};

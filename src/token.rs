@@ -216,6 +216,11 @@ impl Token {
         serde_json::from_str(self.0.claims()).map_err(|error| ClaimsError::new(&error, &self.0))
     }
 
+    /// As they came.
+    pub(crate) fn claims_json(&self) -> &str {
+        self.0.claims()
+    }
+
     /// Whether a claim is this text, or an array that holds it.
     pub(crate) fn claim_holds(&self, path: &str, text: &str) -> bool {
         Claims::parse(self.0.claims()).is_ok_and(|claims| claims.hold(path, &[text]) == Ok(Some(true)))

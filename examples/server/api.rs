@@ -45,7 +45,7 @@ pub(crate) fn protected(api: ResourceServer, routes: &[Route]) -> Result<Router,
 
 fn methods(auth: &BearerAuthLayer<ProblemJson>, routes: &[&Route]) -> Result<MethodRouter, String> {
     let mut methods = match routes.iter().find(|route| route.method().is_none()) {
-        Some(any) => any_service(endpoint(auth, any.access())),
+        Some(any) => any_service(endpoint(auth, any)),
         None => {
             let allowed = allowed(routes);
             let no_such_method = || async move { (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]) };
@@ -55,14 +55,15 @@ fn methods(auth: &BearerAuthLayer<ProblemJson>, routes: &[&Route]) -> Result<Met
     for route in routes {
         if let Some(method) = route.method() {
             let filter = MethodFilter::try_from(method.clone()).map_err(|error| error.to_string())?;
-            methods = methods.on_service(filter, endpoint(auth, route.access()));
+            methods = methods.on_service(filter, endpoint(auth, route));
         }
     }
     Ok(methods)
 }
 
-fn endpoint(auth: &BearerAuthLayer<ProblemJson>, access: &Access) -> Endpoint {
-    match access {
+fn endpoint(auth: &BearerAuthLayer<ProblemJson>, route: &Route) -> Endpoint {
+    let auth = if route.is_live() { auth.live() } else { auth.clone() };
+    match route.access() {
         Access::Public => BoxCloneSyncService::new(anonymous.with_state(())),
         Access::Optional(rule) => {
             let layer = auth.require(rule.clone()).optional();

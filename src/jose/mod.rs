@@ -35,9 +35,9 @@ pub use json::MAX_JSON_DEPTH;
 pub use keyset::{MAX_CANDIDATES, MAX_KEYS};
 
 pub(crate) use algorithm::AlgorithmSet;
+pub(crate) use backend::{HmacKey, random, sha256};
 #[cfg(feature = "testing")]
 pub(crate) use backend::{OtherPrivateKey, PrivateMaterial};
-pub(crate) use backend::{HmacKey, random, sha256};
 #[cfg(feature = "x5c")]
 pub(crate) use certificate::RootKey;
 pub(crate) use claims::{Claims, Validity};
@@ -278,17 +278,7 @@ impl Rules {
     /// The same of what is said of a token that was looked up. It has no header, and may have no end: it is not remembered
     /// for long.
     pub(crate) fn check_found(&self, claims: &Claims<'_>, now: Timestamp) -> Result<Validity, TokenError> {
-        if claims.is_about_another_token() {
-            return Err(TokenError::Type);
-        }
-        // RFC 7662 §2.2. Some write the other name there.
-        let is_plain = |kind: &str| ["bearer", "access_token"].iter().any(|k| kind.eq_ignore_ascii_case(k));
-        match claims.text("token_type")? {
-            None => {}
-            Some(kind) if is_plain(kind) => {}
-            Some(kind) if kind.eq_ignore_ascii_case("dpop") => return Err(TokenError::Confirmation),
-            Some(_) => return Err(TokenError::Type),
-        }
+        check_kind(claims)?;
         self.check_audience(claims)?;
         let validity = claims.validity()?;
         self.check_validity(&validity, now)?;
@@ -322,6 +312,15 @@ impl Rules {
             return Err(TokenError::Expired);
         }
         Ok(())
+    }
+
+    /// The same of what is said of a token that was verified: what it leaves out, the token has said itself.
+    pub(crate) fn check_confirmed(&self, claims: &Claims<'_>, now: Timestamp) -> Result<(), TokenError> {
+        check_kind(claims)?;
+        if claims.has_audience() {
+            self.check_audience(claims)?;
+        }
+        self.check_validity(&claims.validity()?, now)
     }
 
     fn check_audience(&self, claims: &Claims<'_>) -> Result<(), TokenError> {
@@ -400,6 +399,21 @@ impl SharedSecret {
         } else {
             Err(TokenError::Signature.into())
         }
+    }
+}
+
+/// Whether what was said is about a bearer token.
+fn check_kind(claims: &Claims<'_>) -> Result<(), TokenError> {
+    if claims.is_about_another_token() {
+        return Err(TokenError::Type);
+    }
+    // RFC 7662 §2.2. Some write the other name there.
+    let is_plain = |kind: &str| ["bearer", "access_token"].iter().any(|k| kind.eq_ignore_ascii_case(k));
+    match claims.text("token_type")? {
+        None => Ok(()),
+        Some(kind) if is_plain(kind) => Ok(()),
+        Some(kind) if kind.eq_ignore_ascii_case("dpop") => Err(TokenError::Confirmation),
+        Some(_) => Err(TokenError::Type),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn freshness(headers: &HeaderMap) -> Option<Freshness> {
 
 /// `Retry-After` in seconds (RFC 9110 §10.2.3), of the two answers that ask for a pause. The form with a date is not read:
 /// it needs the issuer's clock.
-pub(super) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let asks = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     asks.then(|| single(headers, RETRY_AFTER)).flatten()
 }

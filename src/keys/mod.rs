@@ -1,7 +1,7 @@
 //! Where an issuer's keys come from.
 
 pub(crate) mod absent;
-mod caching;
+pub(crate) mod caching;
 pub(crate) mod discovery;
 pub(crate) mod refresh;
 pub(crate) mod remote;

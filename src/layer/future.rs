@@ -1,4 +1,4 @@
-//! [`ResponseFuture`]: named, and boxed only while it waits for keys.
+//! [`ResponseFuture`]: named, and boxed only while it waits for keys or for a token's issuer.
 
 use std::fmt;
 use std::future::Future;
@@ -11,8 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::policy::{Decision, Policy, respond};
-use crate::event::RejectionKind;
-use crate::refusal::{Rejection, Respond};
+use crate::refusal::Respond;
 use crate::server::{Pending, Waited};
 
 pin_project! {
@@ -35,7 +34,7 @@ pin_project! {
     }
 }
 
-/// A request that waits for keys. Boxed: it is rare, and inline it would double the size of every future.
+/// A request that waits. Boxed: it is rare, and inline it would double the size of every future.
 struct Waiting<S, R, B> {
     waited: Pin<Box<dyn Future<Output = Waited> + Send>>,
     parked: Option<Parked<S, R, B>>,
@@ -59,8 +58,7 @@ impl<S: Service<Request<B>>, R, B> ResponseFuture<S, R, B> {
     }
 
     pub(super) fn waiting(pending: Pending, parked: Parked<S, R, B>) -> Self {
-        let waiting = Box::new(Waiting { waited: Box::pin(pending.ended()), parked: Some(parked) });
-        Self { state: State::Waiting { waiting } }
+        Self { state: parked.wait(pending) }
     }
 }
 
@@ -94,7 +92,12 @@ where
 }
 
 impl<S, R, B> Parked<S, R, B> {
-    /// The second and last decision.
+    fn wait<F, Res>(self, pending: Pending) -> State<S, R, B, F, Res> {
+        let waiting = Box::new(Waiting { waited: Box::pin(pending.ended()), parked: Some(self) });
+        State::Waiting { waiting }
+    }
+
+    /// The second decision, or the third on a live layer. There is no fourth: what is waited for is not waited for again.
     fn resume<ResB>(mut self, waited: &Waited) -> State<S, R, B, S::Future, S::Response>
     where
         S: Service<Request<B>, Response = Response<ResB>>,
@@ -103,8 +106,7 @@ impl<S, R, B> Parked<S, R, B> {
         let rejection = match self.policy.decide(&mut self.request, Some(waited)) {
             Decision::Pass => return State::Passed { inner: self.inner.call(self.request) },
             Decision::Refuse(rejection) => rejection,
-            // Unreachable: a decision after a wait is final. If it were not, this is the safe answer.
-            Decision::Wait(_) => Rejection::new(RejectionKind::Unavailable),
+            Decision::Wait(pending) => return self.wait(pending),
         };
         State::Refused { response: Some(respond(&self.respond, &rejection, &self.request)) }
     }

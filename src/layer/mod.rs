@@ -106,7 +106,7 @@ impl<R: Clone> BearerAuthLayer<R> {
     /// A layer that accepts tokens of these issuers only, by their names in the configuration.
     ///
     /// # Panics
-    /// If the server has no issuer of such a name.
+    /// If the server has no issuer of such a name, or on a [live](Self::live) layer none of these has a lookup.
     #[track_caller]
     pub fn issuers<I: IntoIterator<Item: AsRef<str>>>(&self, names: I) -> Self {
         let Policy { server, access, .. } = &*self.policy;
@@ -136,6 +136,77 @@ impl<R: Clone> BearerAuthLayer<R> {
         self.with(Policy { max_age: Some(max_age), ..policy })
     }
 
+    /// A layer that lets a token pass only if its issuer says now that it is active: for routes where a token that was revoked
+    /// must be of no use at once, such as payments and administration. Elsewhere tokens are verified as always.
+    ///
+    /// Each request with a token that would pass costs its issuer a call: by introspection, or by the issuer's
+    /// [lookup](crate::Issuer::lookup). What is remembered does not count. Requests that wait for an answer about one token
+    /// share it, and so do those that come up to [`LIVE_ANSWER_FOR`] after it, at a server that remembers tokens.
+    ///
+    /// ```
+    /// use tower_bearer::{BearerAuthLayer, Introspection, Issuer, Keys, ResourceServer};
+    ///
+    /// # fn secret() -> String { "a secret of ours".to_owned() }
+    /// let introspection = Introspection::discovered().basic("orders-api", secret());
+    /// let issuer = Issuer::new("https://id.example.com")
+    ///     .keys(Keys::discovery()) // said, so that JWTs are still verified here
+    ///     .introspection(introspection)
+    ///     .token_prefix("opaque_"); // none of its tokens starts so: it is asked about JWTs on live routes, and no others
+    /// let api = ResourceServer::builder("https://api.example.com")
+    ///     .issuer(issuer)
+    /// #   .fetch(tower_bearer::testing::Idp::new("https://id.example.com"))
+    ///     .build()?;
+    ///
+    /// let auth = BearerAuthLayer::new(api);
+    /// let orders = auth.scopes(["orders:read"]);
+    /// let payments = auth.scopes(["payments:write"]).live();
+    /// # let _ = (orders, payments);
+    /// # Ok::<(), tower_bearer::ConfigError>(())
+    /// ```
+    ///
+    /// The issuer is asked last, about tokens that meet everything else: neither made-up tokens nor those without the scope
+    /// cause a call.
+    ///
+    /// | what comes of it | answer |
+    /// |---|---|
+    /// | it is active | passes |
+    /// | it is not active | 401, [`Inactive`](crate::TokenError::Inactive); for [`REFUSED_FOR`] without asking again |
+    /// | what is said contradicts the JWT | 401; which is said below |
+    /// | there is no answer | 503 with `Retry-After`, as for every look-up |
+    /// | the token's issuer has no lookup | 403, and a warning of the target `tower_bearer::config` |
+    ///
+    /// A JWT stays what it says itself; the answer adds nothing to it and takes nothing away, not even scopes. But where the
+    /// answer says `iss`, `aud`, `exp`, `nbf` or `iat`, they must hold, and where both say `sub` or the client, it must be the
+    /// same. A binding to a key (`cnf`, `token_type` `DPoP`) is refused. Of a token that was looked up the fresh answer counts
+    /// as a whole, replaces what was remembered, and is held to the layer's rule again.
+    ///
+    /// A layer inside another asks for itself, whatever the outer one has done. It holds for all requests that carry a token,
+    /// on [optional](Self::optional) layers and for gRPC [methods](Self::methods) too, but for public ones.
+    ///
+    /// Say [`Issuer::keys`](crate::Issuer::keys) with [`Issuer::introspection`](crate::Issuer::introspection): without keys an
+    /// issuer's JWTs are looked up everywhere. With it the issuer's opaque tokens are accepted on all routes; a
+    /// [`token_prefix`](crate::Issuer::token_prefix) that none of its tokens has keeps them out, and does not concern JWTs here.
+    ///
+    /// # Security
+    /// Other routes do not learn of it that a JWT was revoked: there it is good until its end. To refuse it everywhere,
+    /// [deny](crate::ResourceServer::deny) it. A token that was looked up is forgotten on all routes, which then ask.
+    ///
+    /// A token that is revoked while its issuer is asked may pass once more, within [`LOOKUP_TIMEOUT`], and
+    /// [`LIVE_ANSWER_FOR`] after the answer.
+    ///
+    /// # Panics
+    /// If none of the layer's issuers has a lookup: no token could pass. So do methods that derive from this layer.
+    ///
+    /// [`LIVE_ANSWER_FOR`]: crate::manual::defaults::LIVE_ANSWER_FOR
+    /// [`LOOKUP_TIMEOUT`]: crate::manual::defaults::LOOKUP_TIMEOUT
+    /// [`REFUSED_FOR`]: crate::manual::defaults::REFUSED_FOR
+    #[track_caller]
+    pub fn live(&self) -> Self {
+        let Policy { server, access, trusted, .. } = &*self.policy;
+        let policy = Policy::new(server.clone(), access.clone(), trusted.clone());
+        self.with(Policy { live: true, ..policy })
+    }
+
     /// A layer whose refusals look like this. See [`Respond`](crate::Respond).
     ///
     /// ```
@@ -158,9 +229,15 @@ impl<R: Clone> BearerAuthLayer<R> {
         self.with(Policy::new(server.clone(), access, trusted.clone()))
     }
 
-    /// The age stays what it was, unless another is given.
+    /// The age stays what it was, unless another is given, and what is live stays so.
+    #[track_caller]
     fn with(&self, policy: Policy) -> Self {
-        let policy = Policy { max_age: policy.max_age.or(self.policy.max_age), ..policy };
+        let max_age = policy.max_age.or(self.policy.max_age);
+        let policy = Policy { max_age, live: policy.live || self.policy.live, ..policy };
+        assert!(
+            !policy.live || policy.server.0.can_ask_any(&policy.trusted),
+            "none of the layer's issuers can be asked about its tokens; give one an introspection or a lookup"
+        );
         Self { policy: Arc::new(policy), respond: self.respond.clone() }
     }
 }

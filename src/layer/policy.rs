@@ -8,8 +8,8 @@ use http::{Extensions, Request, Response};
 
 use super::credentials::Credentials;
 use crate::access::{Ask, MethodAccess};
-use crate::event::{Event, RejectionKind};
-use crate::identity::ServerIdentity;
+use crate::event::{Event, RejectionKind, Warnings};
+use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::TokenError;
 use crate::lookup::is_token68;
 use crate::refusal::{Rejection, RequestHead, Respond};
@@ -25,6 +25,10 @@ pub(crate) struct Policy {
     pub(super) trusted: Trusted,
     /// How long ago tokens may have been issued.
     pub(super) max_age: Option<Duration>,
+    /// Whether their issuers are asked on each request.
+    pub(super) live: bool,
+    /// Of tokens whose issuers cannot be.
+    pub(super) warnings: Warnings,
 }
 
 /// What the layer asks for: always the same, or by method.
@@ -61,12 +65,14 @@ impl Policy {
             assert!(server.has_issuer(name), "no issuer is called {name:?}");
         }
         server.0.note_scopes(scopes);
-        Self { server, access, trusted, max_age: None }
+        let warnings = Warnings::new(server.0.identity.clock.instant());
+        Self { server, access, trusted, max_age: None, live: false, warnings }
     }
 
     /// The whole of one request: credentials, verification, the route's rule.
     ///
-    /// `waited` is how the fetches ended that an earlier decision was to wait for; then the answer is final.
+    /// `waited` is how that ended which an earlier decision was to wait for. There is one wait for what it takes to verify
+    /// the token, and on a live layer one more for what its issuer says of it; after them the answer is final.
     pub(super) fn decide<B>(&self, request: &mut Request<B>, waited: Option<&Waited>) -> Decision {
         // From here on nobody's Debug output shows it.
         if let Some(line) = request.headers_mut().get_mut(AUTHORIZATION) {
@@ -99,6 +105,22 @@ impl Policy {
                 Some(refuse(Rejection::from(fault).with_issuer(Some(token.trusted_issuer().clone()))))
             }
         };
+        // The last question, and the only one that costs its issuer a call. Its answer may be another token to the rule.
+        let confirm = |verified: Verified| {
+            if !self.live {
+                return Ok(verified);
+            }
+            let issuer = verified.token.trusted_issuer().clone();
+            match self.server.0.confirm(verified, waited) {
+                Some(Ok(verified)) => allow(&verified.token).map_or(Ok(verified), Err),
+                Some(Err(Stop::Refused(rejection))) => Err(refuse(rejection)),
+                Some(Err(Stop::Pending(pending))) => Err(Decision::Wait(pending)),
+                None => {
+                    self.warn_of(&issuer);
+                    Err(refuse(Rejection::new(RejectionKind::InsufficientScope).with_issuer(Some(issuer))))
+                }
+            }
+        };
         let raw = match Credentials::read(request.headers()) {
             Credentials::Bearer(raw) => raw,
             Credentials::None if *optional => {
@@ -122,14 +144,29 @@ impl Policy {
                 Err(stop) => return refuse(stop.into_rejection()),
             }
             // The span was told by whoever verified it; some exporters keep what is said twice.
-            return allow(token).unwrap_or(Decision::Pass);
+            if let Some(refused) = allow(token) {
+                return refused;
+            }
+            if self.live {
+                match confirm(Verified { token: token.clone(), cached: true }) {
+                    Ok(Verified { token, .. }) => request.extensions_mut().insert(token),
+                    Err(decision) => return decision,
+                };
+            }
+            return Decision::Pass;
         }
         match self.server.0.verify(raw, &self.trusted, waited) {
-            Ok(Verified { token, cached }) => {
-                record(&token);
-                if let Some(refused) = allow(&token) {
+            Ok(verified) => {
+                if waited.is_none_or(|waited| waited.verified(raw).is_none()) {
+                    record(&verified.token);
+                }
+                if let Some(refused) = allow(&verified.token) {
                     return refused;
                 }
+                let Verified { token, cached } = match confirm(verified) {
+                    Ok(verified) => verified,
+                    Err(decision) => return decision,
+                };
                 let issuer = token.issuer_name();
                 self.server.0.identity.observers.tell(&Event::Accepted { issuer, cached });
                 request.extensions_mut().insert(token);
@@ -141,6 +178,16 @@ impl Policy {
             Err(Stop::Refused(rejection)) => refuse(rejection),
             Err(stop @ Stop::Pending(_)) if waited.is_some() => refuse(stop.into_rejection()),
             Err(Stop::Pending(pending)) => Decision::Wait(pending),
+        }
+    }
+
+    /// An operator must hear of it: the clients can do nothing about it.
+    fn warn_of(&self, issuer: &IssuerIdentity) {
+        if let Some(held_back) = self.warnings.pass(self.server.0.identity.clock.instant()) {
+            tracing::warn!(
+                target: "tower_bearer::config", issuer = &*issuer.name, held_back,
+                "a live route refuses every token of this issuer, because it cannot be asked; give it an introspection or a lookup, or narrow the layer to other issuers"
+            );
         }
     }
 

@@ -9,19 +9,20 @@ mod ledger;
 mod remembered;
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use self::ledger::{
-    BREAKER_FAILURES, BREAKER_PAUSE, KEPT_LOOKUPS, KNOWN_FOR, MAX_KNOWN, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS,
-    MAX_REFUSED, REFUSED_FOR,
+    BREAKER_FAILURES, BREAKER_PAUSE, KEPT_LOOKUPS, KNOWN_FOR, MAX_KNOWN, MAX_LOOKUP_RETRY_AFTER, MAX_LOOKUPS,
+    MAX_QUEUED_LOOKUPS, MAX_REFUSED, REFUSED_FOR,
 };
 use self::ledger::{Digest, Ledger, Outcome, TRY_AGAIN};
 use self::remembered::Remembered;
 use super::{Found, FoundClaims, LookupError, OpaqueToken, Recalled, SharedAnswers, TokenLookup};
-use crate::event::{Event, LookupErrorKind, Observers, Warnings};
+use crate::event::{Event, LookupErrorKind, LookupState, Observers, Warnings};
 use crate::jose::{Standing, TokenError, sha256};
-use crate::sync::{Handle, Mutex, MutexGuard, watch};
+use crate::sync::{AtomicBool, Handle, Mutex, MutexGuard, watch};
 use crate::time::Clock;
 
 /// How long a look-up may take, and how long a request waits for one: in the queue, and for the answer.
@@ -33,8 +34,9 @@ pub const ACTIVE_FOR: Duration = Duration::from_secs(60);
 /// The same for a token without an end.
 pub const ENDLESS_ACTIVE_FOR: Duration = Duration::from_secs(10);
 
-/// How long an answer is at hand for requests that were on their way when it came, at a server that remembers tokens.
-const FRESH_FOR: Duration = Duration::from_secs(1);
+/// How long an answer is at hand for requests that were on their way when it came, at a server that remembers tokens. On a
+/// [live](crate::BearerAuthLayer::live) route no older one counts.
+pub const LIVE_ANSWER_FOR: Duration = Duration::from_secs(1);
 
 /// So many of them are, and none that is longer than a usual one, in bytes.
 const MAX_FRESH: usize = 256;
@@ -61,15 +63,35 @@ struct Shared {
     ledger: Mutex<Ledger<Line>>,
     /// Locked after the ledger, if both are.
     fresh: Mutex<Remembered<Answer>>,
+    /// Locked after the ledger, too.
+    last: Mutex<Last>,
     /// Of verdicts that rest on an answer: nobody blocks or withdraws it, they end by themselves.
     standing: Arc<Standing>,
     warnings: Warnings,
+}
+
+/// What was heard last of the endpoint.
+#[derive(Default, Clone, Copy)]
+struct Last {
+    success: Option<SystemTime>,
+    error: Option<(SystemTime, LookupErrorKind)>,
+}
+
+/// How it goes, for operators.
+#[derive(Clone, Copy)]
+pub(crate) struct Report {
+    pub(crate) known: LookupState,
+    pub(crate) strangers: LookupState,
+    pub(crate) last_success: Option<SystemTime>,
+    pub(crate) last_error: Option<(SystemTime, LookupErrorKind)>,
 }
 
 /// A look-up, as those see it who wait for it and the task that does it.
 struct Line {
     answer: watch::Sender<Option<Answer>>,
     turn: watch::Sender<bool>,
+    /// Somebody waits who wants to know what is so now, and not what another server was told.
+    must_ask: Arc<AtomicBool>,
 }
 
 /// What is to be done about a token.
@@ -93,6 +115,7 @@ pub(crate) struct Answer {
     pub(crate) asked_at: Instant,
     /// How old the answer was then, if it was to another server.
     pub(crate) age: Duration,
+    is_ours: bool,
     pub(crate) said: Said,
 }
 
@@ -108,25 +131,42 @@ impl Desk {
         let warnings = Warnings::new(settings.clock.instant());
         let (ledger, standing) = (Mutex::new(Ledger::new()), Arc::default());
         let fresh = Mutex::new(Remembered::new(MAX_FRESH));
-        Self(Arc::new(Shared { settings, ledger, fresh, standing, warnings }))
+        Self(Arc::new(Shared { settings, ledger, fresh, last: Mutex::default(), standing, warnings }))
     }
 
+    /// Asks about a token, unless that has just been done or is being done.
     pub(crate) fn ask(&self, token: &str) -> Asked {
+        self.ask_about(token, false)
+    }
+
+    /// The same about a token that was accepted, so that nobody can have made it up: whether it is good now. What another
+    /// server was told does not count.
+    pub(crate) fn ask_again(&self, token: &str) -> Asked {
+        self.ask_about(token, true)
+    }
+
+    fn ask_about(&self, token: &str, again: bool) -> Asked {
         let digest = sha256(token.as_bytes());
         let now = self.0.now();
         let mut ledger = lock(&self.0.ledger);
-        if let Some(answer) = lock(&self.0.fresh).find(&digest, now) {
+        if let Some(answer) = lock(&self.0.fresh).find(&digest, now)
+            && (!again || answer.is_ours())
+        {
             return Asked::Wait(Flight::over(answer));
+        }
+        if again {
+            ledger.accept(digest, now);
         }
         let (number, runs, line) = match ledger.ask(digest, now, Line::new) {
             ledger::Asked::Refused(fault) => return Asked::Refused(fault),
             ledger::Asked::Unavailable(pause) => return Asked::Unavailable(pause),
-            ledger::Asked::Joined(line) => return Asked::Wait(line.flight()),
+            ledger::Asked::Joined(line) => return Asked::Wait(line.flight(again)),
             ledger::Asked::New { number, runs, with } => (number, runs, with),
         };
-        let (flight, turn) = (line.flight(), (!runs).then(|| line.turn.subscribe()));
+        let (flight, must_ask) = (line.flight(again), line.must_ask.clone());
+        let turn = (!runs).then(|| line.turn.subscribe());
         drop(ledger);
-        self.0.start(digest, number, OpaqueToken::new(token), turn);
+        self.0.start(digest, number, OpaqueToken::new(token), turn, must_ask);
         Asked::Wait(flight)
     }
 
@@ -137,12 +177,22 @@ impl Desk {
     }
 
     /// What was said of this token was good, and is remembered until then.
-    pub(crate) fn accept(&self, token: &str, until: Instant) {
+    ///
+    /// # Errors
+    /// If it was refused since: of two answers the later one counts.
+    pub(crate) fn accept(&self, token: &str, until: Instant) -> Result<(), TokenError> {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
-        lock(&self.0.ledger).accept(digest, now);
+        {
+            let mut ledger = lock(&self.0.ledger);
+            if let Some(fault) = ledger.refusal(&digest, now) {
+                return Err(fault);
+            }
+            ledger.accept(digest, now);
+        }
         if until <= now {
             lock(&self.0.fresh).forget(&digest);
         }
+        Ok(())
     }
 
     /// What was said of this token, so long ago, was not good: it need not be asked about again so soon.
@@ -152,6 +202,15 @@ impl Desk {
         lock(&self.0.fresh).forget(&digest);
     }
 
+    pub(crate) fn report(&self) -> Report {
+        let ledger = lock(&self.0.ledger);
+        let state = |is_known| {
+            if ledger.is_failing(is_known) { LookupState::Failing } else { LookupState::Answering }
+        };
+        let Last { success, error } = *lock(&self.0.last);
+        Report { known: state(true), strangers: state(false), last_success: success, last_error: error }
+    }
+
     pub(crate) fn standing(&self) -> &Arc<Standing> {
         &self.0.standing
     }
@@ -159,10 +218,13 @@ impl Desk {
 
 impl Line {
     fn new() -> Self {
-        Self { answer: watch::Sender::new(None), turn: watch::Sender::new(false) }
+        Self { answer: watch::Sender::new(None), turn: watch::Sender::new(false), must_ask: Arc::default() }
     }
 
-    fn flight(&self) -> Flight {
+    fn flight(&self, must_ask: bool) -> Flight {
+        if must_ask {
+            self.must_ask.store(true, Ordering::Relaxed);
+        }
         Flight { answer: self.answer.subscribe(), deadline: deadline() }
     }
 }
@@ -198,6 +260,11 @@ impl Answer {
         matches!(&self.said, Said::Active(claims) if claims.json().len() <= MAX_FRESH_LENGTH)
     }
 
+    /// Not of another server, who may have asked some time ago.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
     pub(crate) fn is_about(&self, token: &str) -> bool {
         self.token == sha256(token.as_bytes())
     }
@@ -210,6 +277,7 @@ impl Shared {
         number: u64,
         raw: OpaqueToken,
         turn: Option<watch::Receiver<bool>>,
+        must_ask: Arc<AtomicBool>,
     ) {
         let since = self.now();
         let (age, left) = (Duration::ZERO, Duration::MAX);
@@ -230,7 +298,9 @@ impl Shared {
             call.since = call.shared.now();
             let begin = tokio::time::Instant::now();
             if let Some((place, answers)) = &shared
+                && !must_ask.load(Ordering::Relaxed)
                 && let Some(recalled) = answers.recall(place).await
+                && !must_ask.load(Ordering::Relaxed)
             {
                 call.recalled(recalled);
                 return;
@@ -259,7 +329,7 @@ impl Shared {
             // That another server was answered says nothing of now.
             Ok(_) if !call.asks => Outcome::Neither,
             Ok(_) => Outcome::Answered,
-            Err(error) => outcome(error.kind()),
+            Err(error) => outcome(error),
         };
         let counts = {
             let mut ledger = lock(&self.ledger);
@@ -268,15 +338,24 @@ impl Shared {
             }
             // It was given up if not, and another may be under way.
             let line = ledger.end(&call.token, call.number, outcome, now);
+            if line.is_some() && call.asks {
+                self.note(found);
+            }
             if let Some(line) = &line {
                 let said = match found {
                     Ok(Found::Active(claims)) => Said::Active(Arc::new(claims.clone())),
                     Ok(Found::Inactive) => Said::Inactive,
                     Err(_) => Said::Unavailable(ledger.pause(&call.token, now).unwrap_or(TRY_AGAIN)),
                 };
-                let answer = Answer { token: call.token, asked_at: call.since, age: call.age, said };
+                let (token, is_ours) = (call.token, call.asks);
+                let answer = Answer { token, asked_at: call.since, age: call.age, is_ours, said };
                 if self.settings.remembers && answer.is_short() {
-                    lock(&self.fresh).remember(call.token, answer.clone(), now, FRESH_FOR.min(call.left));
+                    lock(&self.fresh).remember(
+                        call.token,
+                        answer.clone(),
+                        now,
+                        LIVE_ANSWER_FOR.min(call.left),
+                    );
                 }
                 line.answer.send_replace(Some(answer));
             }
@@ -289,6 +368,14 @@ impl Shared {
         // While a look-up unwinds, one that panics too would end the process.
         if counts && call.asks && !std::thread::panicking() {
             self.tell(found, now.saturating_duration_since(call.since), now);
+        }
+    }
+
+    fn note(&self, found: &Result<Found, LookupError>) {
+        let (at, mut last) = (self.settings.clock.now(), lock(&self.last));
+        match found {
+            Ok(_) => last.success = Some(at),
+            Err(error) => last.error = Some((at, error.kind())),
         }
     }
 
@@ -323,9 +410,10 @@ impl Shared {
 }
 
 /// Whether a failure says something about the endpoint, or only about one token, or about us.
-fn outcome(kind: LookupErrorKind) -> Outcome {
-    match kind {
-        LookupErrorKind::Rejected | LookupErrorKind::Runtime => Outcome::Neither,
+fn outcome(error: &LookupError) -> Outcome {
+    match (error.kind(), error.retry_after()) {
+        (LookupErrorKind::Rejected | LookupErrorKind::Runtime, _) => Outcome::Neither,
+        (_, Some(pause)) if !pause.is_zero() => Outcome::Held(pause),
         _ => Outcome::Failed,
     }
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::assertion::{Assertion, ClientKey};
 use super::desk::BREAKER_PAUSE;
 use super::signed::{self, SignedAnswers};
-use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
+use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, refusal};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
 use crate::fetch::guard::KeyUrl;
@@ -45,7 +45,8 @@ use crate::time::Clock;
 ///
 /// The answer counts if its status is 200, it is a JSON object, and `active` is `true` or `false` and nothing else. What
 /// else it says is checked as a token's claims are. A `token_type` that is there must be `Bearer`. All other answers are an
-/// outage of ours: 503, never 401. That also holds for 401 and 403, which are about us and not about the client.
+/// outage of ours: 503, never 401. That also holds for 401 and 403, which are about us and not about the client. A
+/// `Retry-After` in seconds, with 429 or 503, is [heeded](LookupError::with_retry_after).
 ///
 /// It is believed because TLS says who gave it. With [`signed`](Self::signed) it must be signed as well.
 #[must_use]
@@ -205,7 +206,9 @@ impl Introspection {
         let wrong = |message: &'static str| ConfigError::new(ConfigErrorKind::Lookup, message);
         let mut assertion = None;
         let client_id = match &self.client {
-            Some(Client::Basic(id, _) | Client::Post(id, _) | Client::PrivateKeyJwt(id, _)) => Some(id.clone()),
+            Some(Client::Basic(id, _) | Client::Post(id, _) | Client::PrivateKeyJwt(id, _)) => {
+                Some(id.clone())
+            }
             Some(Client::Bearer(_)) | None => None,
         };
         let (authorization, credentials) = match self.client {
@@ -338,7 +341,7 @@ impl Inner {
 fn check_status(response: &FetchResponse) -> Result<(), LookupError> {
     match response.status() {
         StatusCode::OK => Ok(()),
-        other => Err(LookupError::new(fault_of(other))),
+        other => Err(refusal(other, response.headers())),
     }
 }
 
@@ -378,7 +381,7 @@ impl Place {
                 FetchErrorKind::Document | FetchErrorKind::Status => LookupErrorKind::Discovery,
                 _ => return LookupError::from(error),
             };
-            LookupError::new(kind).because(error)
+            LookupError { retry_after: error.retry_after(), ..LookupError::new(kind) }.because(error)
         })?;
         Ok(url.clone())
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::{Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, fault_of};
+use super::{Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, refusal};
 use crate::error::ConfigError;
 use crate::event::LookupErrorKind;
 use crate::fetch::guard::KeyUrl;
@@ -174,7 +174,7 @@ impl Admin {
         }
         let response = bounded(&*self.fetch, FetchRequest::new(url, "application/json")).await?;
         if response.status() != StatusCode::OK {
-            return Err(LookupError::new(fault_of(response.status())));
+            return Err(refusal(response.status(), response.headers()));
         }
         let page: Page<T> = serde_json::from_slice(response.body()).map_err(|_| odd())?;
         Ok(List { data: page.data, is_whole: page.next.is_none() && page.offset.is_none() })

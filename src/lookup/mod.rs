@@ -18,19 +18,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 pub use self::assertion::ClientKey;
 pub use self::introspection::Introspection;
 pub use self::kong::KongTokens;
-pub use self::signed::MAX_ANSWER_AGE;
-pub(crate) use self::signed::Signer;
 #[cfg(feature = "redis")]
 pub use self::shared::RedisAnswers;
+pub use self::signed::MAX_ANSWER_AGE;
+pub(crate) use self::signed::Signer;
 use crate::error::ConfigError;
 use crate::event::LookupErrorKind;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind};
 use crate::jose::Claims;
+use crate::keys::caching::retry_after;
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
 
@@ -80,10 +81,11 @@ pub const MAX_OPAQUE_LENGTH: usize = 4096;
 /// What it finds is checked as the claims of a JWT are: issuer, audience, times, the [`Profile`](crate::Profile),
 /// [`clients`](crate::Issuer::clients). Only `exp` may be absent.
 ///
-/// It is called when an answer is needed that is not known: once for all who wait with one token, at most
+/// It is called when an answer is needed that is not known, and on [live](crate::BearerAuthLayer::live) routes also about JWTs
+/// that were verified, of which the answer must say little more than that they are active: once for all who wait with one token, at most
 /// [`MAX_LOOKUPS`] times at the same moment, never just after those of [`BREAKER_FAILURES`] tokens in
 /// a row have failed, and not at all for what cannot be a token. A token that was accepted before is held up by the failures
-/// of such tokens only: those of made-up ones may be about them. It has [`LOOKUP_TIMEOUT`]. A client that goes away does not end it.
+/// of such tokens only: those of made-up ones may be about them. An endpoint can [ask for a pause](LookupError::with_retry_after). It has [`LOOKUP_TIMEOUT`]. A client that goes away does not end it.
 ///
 /// # Security
 /// What this returns decides who is let in: ask over TLS, and ask the right one. The token that it is given may be good
@@ -133,6 +135,7 @@ pub struct FoundClaims(String);
 /// It is logged with its source, at most once in [`WARN_INTERVAL`](crate::manual::defaults::WARN_INTERVAL) as a warning.
 pub struct LookupError {
     kind: LookupErrorKind,
+    retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -234,7 +237,17 @@ impl LookupError {
     /// An error of this kind.
     #[must_use]
     pub fn new(kind: LookupErrorKind) -> Self {
-        Self { kind, source: None }
+        Self { kind, retry_after: None, source: None }
+    }
+
+    /// Adds that nobody is to ask for so long: what the endpoint said in `Retry-After` (RFC 9110 §10.2.3). It is heeded up to
+    /// [`MAX_LOOKUP_RETRY_AFTER`](crate::manual::defaults::MAX_LOOKUP_RETRY_AFTER), and clients are told. If the token was
+    /// accepted before, it holds for all tokens, else for those that were not: whoever makes tokens up cannot hold up others
+    /// with it.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.retry_after = Some(pause);
+        self
     }
 
     /// Adds what caused it.
@@ -252,6 +265,12 @@ impl LookupError {
     pub fn kind(&self) -> LookupErrorKind {
         self.kind
     }
+
+    /// For how long nobody is to ask.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
 }
 
 impl From<FetchError> for LookupError {
@@ -267,7 +286,7 @@ impl From<FetchError> for LookupError {
             FetchErrorKind::Credentials => LookupErrorKind::Credentials,
             FetchErrorKind::Runtime => LookupErrorKind::Runtime,
         };
-        Self::new(kind).because(error)
+        Self { retry_after: error.retry_after(), ..Self::new(kind) }.because(error)
     }
 }
 
@@ -292,7 +311,11 @@ impl fmt::Display for LookupError {
 
 impl fmt::Debug for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LookupError").field("kind", &self.kind).field("source", &self.source).finish()
+        f.debug_struct("LookupError")
+            .field("kind", &self.kind)
+            .field("retry_after", &self.retry_after)
+            .field("source", &self.source)
+            .finish()
     }
 }
 
@@ -317,8 +340,13 @@ impl fmt::Debug for Lookup {
     }
 }
 
+/// An answer other than 200.
+pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap) -> LookupError {
+    LookupError { retry_after: retry_after(status, headers), ..LookupError::new(fault_of(status)) }
+}
+
 /// What a status other than 200 says: something about one token, or about the endpoint.
-pub(crate) fn fault_of(status: StatusCode) -> LookupErrorKind {
+fn fault_of(status: StatusCode) -> LookupErrorKind {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => LookupErrorKind::Credentials,
         StatusCode::TOO_MANY_REQUESTS => LookupErrorKind::Busy,

@@ -92,6 +92,7 @@
 //! | [`MAX_OPAQUE_LENGTH`] | 4096 | bytes | opaque tokens are 30 to 100 bytes long, encrypted ones some thousands |
 //! | [`ACTIVE_FOR`] | 60 | s | so long may a token be used that was revoked, and never past its end (RFC 7662 §4); a busy client costs one call a minute |
 //! | [`ENDLESS_ACTIVE_FOR`] | 10 | s | a token without an end is got rid of only by revoking it |
+//! | [`LIVE_ANSWER_FOR`] | 1 | s | on a [live](crate::BearerAuthLayer::live) route, which asks on each request; requests that come together share an answer, also when one of them is a little late |
 //! | [`REFUSED_FOR`] | 10 | s | somebody who sends a bad token again and again costs six calls a minute; a token that becomes good is soon good here |
 //! | [`MAX_REFUSED`] | 10000 | tokens | by their digests, 1 MiB; the oldest make room |
 //! | [`LOOKUP_TIMEOUT`] | 3 | s | in the queue and for the answer: a request that waits longer is answered 503 |
@@ -104,6 +105,7 @@
 //! | [`ASSERTION_LIFETIME`] | 60 | s | a [private_key_jwt](crate::Introspection::private_key_jwt) is made for one call; the rest is for clocks that differ |
 //! | [`BREAKER_FAILURES`] | 5 | tokens | that fail in a row: an endpoint that is down is not asked by everybody in turn. Made-up tokens may provoke failures, and hold up only tokens that are not known |
 //! | [`BREAKER_PAUSE`] | 5 | s | before one is asked again; an outage that is over is seen soon |
+//! | [`MAX_LOOKUP_RETRY_AFTER`] | 60 | s | an endpoint that asks for a pause has it; nobody can be looked up meanwhile, so an hour's would be an outage |
 //!
 //! # Metadata
 //!
@@ -180,8 +182,9 @@ pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER
 pub use crate::keys::snapshot::{MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, SNAPSHOT_INTERVAL};
 pub use crate::lookup::assertion::ASSERTION_LIFETIME;
 pub use crate::lookup::desk::{
-    ACTIVE_FOR, BREAKER_FAILURES, BREAKER_PAUSE, ENDLESS_ACTIVE_FOR, KEPT_LOOKUPS, KNOWN_FOR, LOOKUP_TIMEOUT,
-    MAX_KNOWN, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS, MAX_REFUSED, REFUSED_FOR,
+    ACTIVE_FOR, BREAKER_FAILURES, BREAKER_PAUSE, ENDLESS_ACTIVE_FOR, KEPT_LOOKUPS, KNOWN_FOR,
+    LIVE_ANSWER_FOR, LOOKUP_TIMEOUT, MAX_KNOWN, MAX_LOOKUP_RETRY_AFTER, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS,
+    MAX_REFUSED, REFUSED_FOR,
 };
 pub use crate::lookup::{MAX_ANSWER_AGE, MAX_OPAQUE_LENGTH, MIN_OPAQUE_LENGTH};
 pub use crate::refusal::BUSY_RETRY_AFTER;

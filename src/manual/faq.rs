@@ -39,7 +39,8 @@
 //! ```
 //!
 //! **How long does a revoked token live?** Until `exp`, and the leeway more: nobody is asked about a JWT. Have the issuer give
-//! short lives, and where that is too long, tell the server which tokens to refuse: [`revocation`](super::revocation).
+//! short lives, and where that is too long, tell the server which tokens to refuse, or let single routes ask:
+//! [`revocation`](super::revocation).
 //!
 //! **What if clocks differ?** 60 seconds of tolerance ([`DEFAULT_LEEWAY`]) for `exp`, `nbf` and `iat`; [`Issuer::leeway`] changes
 //! it, up to 300. More than that is a clock to be set.

@@ -125,6 +125,7 @@
 //! | `tower_bearer_key_state{state="expired"}` is 1 | they serve no more: tokens of this issuer are answered 503 | wake somebody |
 //! | [`health`](crate::ResourceServer::health) says `expired` of an issuer with certificates (`x5c`), which no event tells | none of its roots is valid now | pin the new root; alarm on the dates of the certificates, long before |
 //! | `tower_bearer_denylist_state{state="stale"}` is 1 | a shared denylist was not read for [`DENYLIST_STALE_AFTER`]: requests are answered 503, or denials of others are not known | wake somebody |
+//! | [`health`](crate::ResourceServer::health) says `failing` of an issuer's look-ups of `known` tokens | its endpoint does not answer: tokens that must be looked up are answered 503. (`failing` for `strangers` alone may be junk.) | wake somebody |
 //! | `tower_bearer_keys_left_out` is not 0 | an issuer publishes keys that cannot be used | look, by day |
 //! | `tower_bearer_refused_total{kind="invalid_token"}`, by `reason`, is many times its usual | a client, a clock or an issuer has changed; or an attack | look |
 //!

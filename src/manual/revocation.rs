@@ -31,6 +31,25 @@
 //! Denials are compared with what tokens say, by issuer: the same `jti` of another issuer is another token. An issuer is
 //! called by its [name](crate::Issuer::name), which is its `iss` unless you gave it another.
 //!
+//! # Ask the issuer
+//!
+//! Where the issuer knows which of its tokens are revoked, and says so by introspection (RFC 7662), a route can ask on each
+//! request: [`live`]. It is for the few routes where one call more is worth it, such as payments and administration. JWTs are
+//! verified here all the same, and everywhere else by their signatures alone:
+//!
+//! | a JWT is revoked at its issuer | and then |
+//! |---|---|
+//! | a route that is live | refused at once, or at most [`LIVE_ANSWER_FOR`] after the last answer about it |
+//! | any other route | good until its end, as if nothing had happened; [`deny`] it there |
+//! | the issuer does not answer | a live route is 503, others go on |
+//!
+//! | an opaque token is revoked at its issuer | and then |
+//! |---|---|
+//! | a route that is live | the same |
+//! | any other route | good for [`ACTIVE_FOR`] at most, [`ENDLESS_ACTIVE_FOR`] if it has no end, and no more once a live route was told |
+//!
+//! In a settings file it is `live = true` in a `[[route]]`.
+//!
 //! # How long
 //!
 //! A denial is forgotten at its [end](crate::Denial::until), [`DENIED_FOR`] after it was made if you say nothing. **It must outlive
@@ -100,6 +119,10 @@
 //! [`DenylistStateChanged`]: crate::Event::DenylistStateChanged
 //! [`block_key`]: crate::ResourceServer::block_key
 //! [`deny`]: crate::ResourceServer::deny
+//! [`live`]: crate::BearerAuthLayer::live
+//! [`LIVE_ANSWER_FOR`]: crate::manual::defaults::LIVE_ANSWER_FOR
+//! [`ACTIVE_FOR`]: crate::manual::defaults::ACTIVE_FOR
+//! [`ENDLESS_ACTIVE_FOR`]: crate::manual::defaults::ENDLESS_ACTIVE_FOR
 //! [`warm_up`]: crate::ResourceServer::warm_up
 //! [`health`]: crate::ResourceServer::health
 //! [`dangerous_stale_denylist`]: crate::ResourceServerBuilder::dangerous_stale_denylist

@@ -1,4 +1,4 @@
-//! [`Health`]: whether we have the keys of those whom we trust.
+//! [`Health`]: whether we have the keys of those whom we trust, and whether they answer about their tokens.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -13,10 +13,11 @@ use tower_service::Service;
 
 use super::{ResourceServer, document};
 use crate::deny::{DenylistErrorKind, Report};
-use crate::event::{DenylistState, KeyState};
+use crate::event::{DenylistState, KeyState, LookupErrorKind, LookupState};
 use crate::fetch::FetchErrorKind;
 use crate::keys::KeySource;
 use crate::keys::remote;
+use crate::lookup::desk::{self, Desk};
 
 /// The state of every issuer's keys at one moment.
 ///
@@ -37,7 +38,16 @@ pub struct DenylistHealth {
     last_error: Option<(SystemTime, DenylistErrorKind)>,
 }
 
-/// The state of one issuer's keys.
+/// How the look-ups of one issuer's [tokens](crate::TokenLookup) go.
+#[derive(Debug, Clone)]
+pub struct LookupHealth {
+    known: LookupState,
+    strangers: LookupState,
+    last_success: Option<SystemTime>,
+    last_error: Option<(SystemTime, LookupErrorKind)>,
+}
+
+/// The state of one issuer's keys, and of its look-ups.
 #[derive(Debug, Clone)]
 pub struct IssuerHealth {
     name: Box<str>,
@@ -48,6 +58,7 @@ pub struct IssuerHealth {
     last_error: Option<(SystemTime, FetchErrorKind)>,
     stale_for: Option<Duration>,
     next_refresh: Option<Duration>,
+    lookups: Option<LookupHealth>,
 }
 
 impl Health {
@@ -56,7 +67,8 @@ impl Health {
         let now = server.0.identity.clock.now().into();
         let issuers = server.0.issuers.iter().map(|issuer| {
             let name = issuer.identity.name.clone();
-            match &issuer.keys {
+            let lookups = issuer.desk.as_ref().map(Desk::report).map(LookupHealth::reported);
+            let health = match &issuer.keys {
                 KeySource::Fixed(keys) => IssuerHealth::fixed(name, keys.usable(), keys.left_out()),
                 #[cfg(feature = "x5c")]
                 KeySource::Certified(keys) => {
@@ -68,7 +80,8 @@ impl Health {
                 KeySource::None => {
                     IssuerHealth { state: KeyState::LookedUp, ..IssuerHealth::fixed(name, 0, Vec::new()) }
                 }
-            }
+            };
+            IssuerHealth { lookups, ..health }
         });
         let denials = &server.0.denials;
         let denylist = denials.report().map(|Report { state, last_success, last_error }| DenylistHealth {
@@ -92,8 +105,10 @@ impl Health {
         self.issuers.iter()
     }
 
-    /// Whether there are usable keys of every issuer that needs some, and a shared denylist is current, or need not be. Whether
-    /// tokens can be looked up is not known before one is.
+    /// Whether there are usable keys of every issuer that needs some, and a shared denylist is current, or need not be.
+    ///
+    /// Look-ups do not count, whatever their [state](IssuerHealth::lookups): it is known from clients' tokens alone, an endpoint
+    /// that is down is down for every server behind the same balancer, and requests whose tokens are not looked up are served.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let has_what_it_needs = |issuer: &IssuerHealth| issuer.keys > 0 || issuer.state == KeyState::LookedUp;
@@ -156,6 +171,50 @@ impl DenylistHealth {
     }
 }
 
+impl LookupHealth {
+    fn reported(report: desk::Report) -> Self {
+        let desk::Report { known, strangers, last_success, last_error } = report;
+        Self { known, strangers, last_success, last_error }
+    }
+
+    /// Whether there are answers about tokens that were accepted before. Only such tokens can make it
+    /// [`Failing`](LookupState::Failing), so it is the one for alarms.
+    #[must_use]
+    pub fn known(&self) -> LookupState {
+        self.known
+    }
+
+    /// Whether there are answers about tokens that were not accepted before. Whoever makes tokens up may be able to provoke
+    /// failures here.
+    #[must_use]
+    pub fn strangers(&self) -> LookupState {
+        self.strangers
+    }
+
+    /// When a token was answered last, as active or not.
+    #[must_use]
+    pub fn last_success(&self) -> Option<SystemTime> {
+        self.last_success
+    }
+
+    /// When a look-up failed last, and why. It may be older than the last success, and about one odd token.
+    #[must_use]
+    pub fn last_error(&self) -> Option<(SystemTime, LookupErrorKind)> {
+        self.last_error
+    }
+
+    fn to_json(&self) -> Value {
+        let mut lookups = json!({"known": self.known.name(), "strangers": self.strangers.name()});
+        let last_error = self.last_error.map(|(at, kind)| json!({"at": seconds(at), "kind": kind.name()}));
+        let heard =
+            [("last_success", self.last_success.map(|at| seconds(at).into())), ("last_error", last_error)];
+        if let Value::Object(members) = &mut lookups {
+            members.extend(heard.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        }
+        lookups
+    }
+}
+
 impl IssuerHealth {
     fn fixed(name: Box<str>, keys: usize, left_out: Vec<(usize, &'static str)>) -> Self {
         Self {
@@ -167,13 +226,15 @@ impl IssuerHealth {
             last_error: None,
             stale_for: None,
             next_refresh: None,
+            lookups: None,
         }
     }
 
     fn reported(name: Box<str>, report: remote::Report) -> Self {
         let remote::Report { state, keys, left_out, last_success, last_error, stale_for, next_refresh } =
             report;
-        Self { name, state, keys, left_out, last_success, last_error, stale_for, next_refresh }
+        let lookups = None;
+        Self { name, state, keys, left_out, last_success, last_error, stale_for, next_refresh, lookups }
     }
 
     /// Its name in the configuration.
@@ -224,6 +285,12 @@ impl IssuerHealth {
         self.next_refresh
     }
 
+    /// How look-ups of its tokens go; `None` if they are not looked up.
+    #[must_use]
+    pub fn lookups(&self) -> Option<&LookupHealth> {
+        self.lookups.as_ref()
+    }
+
     fn to_json(&self) -> Value {
         let left_out = self.left_out.iter().map(|(index, reason)| json!({"index": index, "reason": reason}));
         let mut issuer = json!({
@@ -238,6 +305,7 @@ impl IssuerHealth {
             ("last_error", last_error),
             ("stale_for", self.stale_for.map(|left| left.as_secs().into())),
             ("next_refresh", self.next_refresh.map(|left| left.as_secs().into())),
+            ("lookups", self.lookups.as_ref().map(LookupHealth::to_json)),
         ];
         if let Value::Object(members) = &mut issuer {
             members.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));

@@ -8,8 +8,8 @@ use super::stop::{Failure, Refusal, Stop, Waited};
 use super::verify::{Accepted, Trusted, Verified};
 use crate::jose::{Claims, Standing, TokenError, begins_like_a_jwt};
 use crate::keys::refresh::BACKOFF_MIN;
-use crate::lookup::desk::{ACTIVE_FOR, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};
-use crate::lookup::may_be_opaque;
+use crate::lookup::desk::{ACTIVE_FOR, Answer, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};
+use crate::lookup::{FoundClaims, may_be_opaque};
 use crate::time::Timestamp;
 use crate::token::Proven;
 
@@ -67,23 +67,8 @@ impl TrustedIssuer {
         waited: Option<&Waited>,
     ) -> Result<Accepted, Failure<'static>> {
         let raw = std::str::from_utf8(raw).map_err(|_| TokenError::Structure)?;
-        let Some(waited) = waited else {
-            return Err(match desk.ask(raw) {
-                Asked::Refused(fault) => Failure::Fault(fault),
-                Asked::Unavailable(pause) => Failure::Unavailable(pause),
-                Asked::Wait(flight) => Failure::Asked(flight),
-            });
-        };
-        // Pending a second time is a refusal, and so is an answer about another token.
-        let Some(answer) = waited.answer(self).filter(|answer| answer.is_about(raw)) else {
-            // It waited for somebody else, because this one had spoken before.
-            return Err(desk.refusal(raw).map_or(Failure::Unavailable(BACKOFF_MIN), Failure::Fault));
-        };
-        let claims = match &answer.said {
-            Said::Active(claims) => claims,
-            Said::Inactive => return Err(Failure::Fault(TokenError::Inactive)),
-            Said::Unavailable(pause) => return Err(Failure::Unavailable(*pause)),
-        };
+        let Some(waited) = waited else { return Err(desk.ask(raw).into()) };
+        let (claims, answer) = self.said(desk, raw, waited)?;
         let checked = self.check_found(claims.json(), now, desk.standing());
         if let Err(fault) = &checked {
             desk.refuse(raw, *fault, answer.age);
@@ -94,9 +79,28 @@ impl TrustedIssuer {
             None => ENDLESS_ACTIVE_FOR.saturating_sub(answer.age),
         };
         let until = answer.asked_at.checked_add(lasts).unwrap_or(answer.asked_at);
-        desk.accept(raw, until);
+        desk.accept(raw, until)?;
         let found = Some((claims.json().to_owned(), until));
         Ok(Accepted { found, ..accepted })
+    }
+
+    /// What was said of a token while a request with it waited.
+    pub(super) fn said<'a>(
+        &self,
+        desk: &Desk,
+        raw: &str,
+        waited: &'a Waited,
+    ) -> Result<(&'a FoundClaims, &'a Answer), Failure<'static>> {
+        // Pending a second time is a refusal, and so is an answer about another token.
+        let Some(answer) = waited.answer(self).filter(|answer| answer.is_about(raw)) else {
+            // It waited for somebody else, because this one had spoken before.
+            return Err(desk.refusal(raw).map_or(Failure::Unavailable(BACKOFF_MIN), Failure::Fault));
+        };
+        match &answer.said {
+            Said::Active(claims) => Ok((claims, answer)),
+            Said::Inactive => Err(Failure::Fault(TokenError::Inactive)),
+            Said::Unavailable(pause) => Err(Failure::Unavailable(*pause)),
+        }
     }
 
     /// Every check of what was said of a token of this issuer: those of a token's own claims.
@@ -107,13 +111,27 @@ impl TrustedIssuer {
         standing: &Arc<Standing>,
     ) -> Result<Accepted, TokenError> {
         let claims = Claims::parse(json)?;
-        if let Some(iss) = claims.issuer()?
-            && !self.spellings().any(|(ours, _)| ours == iss)
-        {
-            return Err(TokenError::Issuer);
-        }
+        self.check_own_iss(&claims)?;
         let validity = self.rules.check_found(&claims, now)?;
         let proven = Proven::find(&self.identify(&claims)?, claims.audience()?, json);
         Ok(Accepted { proven, validity, standing: standing.clone(), found: None })
+    }
+
+    /// It may not say who it is; it must not say that it is somebody else.
+    pub(super) fn check_own_iss(&self, claims: &Claims<'_>) -> Result<(), TokenError> {
+        match claims.issuer()? {
+            Some(iss) if !self.spellings().any(|(ours, _)| ours == iss) => Err(TokenError::Issuer),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Asked> for Failure<'_> {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            Asked::Refused(fault) => Self::Fault(fault),
+            Asked::Unavailable(pause) => Self::Unavailable(pause),
+            Asked::Wait(flight) => Self::Asked(flight),
+        }
     }
 }

@@ -9,6 +9,7 @@ mod model;
 mod stop;
 mod verify;
 mod lookup;
+mod live;
 mod metadata;
 mod health;
 
@@ -24,7 +25,7 @@ use http_body_util::Full;
 pub use self::builder::ResourceServerBuilder;
 use self::cache::Cache;
 pub use self::cache::{MAX_CACHE_BYTES, MAX_CACHED_BY_THREAD, MAX_CACHED_FOR, MAX_CACHED_TOKENS};
-pub use self::health::{DenylistHealth, Health, HealthService, IssuerHealth};
+pub use self::health::{DenylistHealth, Health, HealthService, IssuerHealth, LookupHealth};
 use self::issuer::TrustedIssuer;
 pub use self::issuer::{DEFAULT_LEEWAY, Issuer, MAX_LEEWAY};
 pub use self::metadata::{METADATA_MAX_AGE, ResourceMetadata};

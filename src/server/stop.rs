@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::issuer::TrustedIssuer;
+use super::verify::Verified;
 use crate::deny::{self, Denials};
 use crate::event::Event;
 use crate::identity::{IssuerIdentity, ServerIdentity};
@@ -27,6 +28,8 @@ pub(crate) struct Pending {
     lookups: Vec<(Arc<IssuerIdentity>, desk::Flight)>,
     /// The first reading of a shared denylist.
     denials: Option<deny::Flight>,
+    /// What was verified before its issuer was asked whether it is good now.
+    verified: Option<Verified>,
     server: Arc<ServerIdentity>,
 }
 
@@ -34,6 +37,7 @@ pub(crate) struct Pending {
 pub(crate) struct Waited {
     fetches: Vec<(Arc<IssuerIdentity>, Ended, Began)>,
     answers: Vec<(Arc<IssuerIdentity>, Option<Answer>)>,
+    verified: Option<Verified>,
 }
 
 /// A request that waits. Dropped at the end, however it ends.
@@ -107,7 +111,8 @@ impl Refusal {
     pub(super) fn into_stop(self, server: &Arc<ServerIdentity>, issuer: Option<&TrustedIssuer>) -> Stop {
         let Self { flights, lookups, .. } = self;
         if !flights.is_empty() || !lookups.is_empty() {
-            return Stop::Pending(Pending { flights, lookups, denials: None, server: server.clone() });
+            let (denials, verified, server) = (None, None, server.clone());
+            return Stop::Pending(Pending { flights, lookups, denials, verified, server });
         }
         // As long as one of them might have accepted it, nobody can say that the token is bad.
         let rejection = match self.unavailable {
@@ -124,6 +129,14 @@ impl Stop {
     pub(super) fn with(mut self, denials: &Denials) -> Self {
         if let Self::Pending(pending) = &mut self {
             pending.denials = denials.flight();
+        }
+        self
+    }
+
+    /// Whoever waits with a token that was verified need not verify it again.
+    pub(super) fn carrying(mut self, verified: Verified) -> Self {
+        if let Self::Pending(pending) = &mut self {
+            pending.verified = Some(verified);
         }
         self
     }
@@ -163,7 +176,8 @@ impl<'a> From<Unverified<'a>> for Failure<'a> {
 
 impl Pending {
     pub(super) fn of_denylist(flight: deny::Flight, server: Arc<ServerIdentity>) -> Self {
-        Self { flights: Vec::new(), lookups: Vec::new(), denials: Some(flight), server }
+        let (flights, lookups) = (Vec::new(), Vec::new());
+        Self { flights, lookups, denials: Some(flight), verified: None, server }
     }
 
     /// Waits until every fetch and look-up has ended, each within its own limit.
@@ -181,7 +195,7 @@ impl Pending {
         if let Some(flight) = self.denials {
             flight.ended().await;
         }
-        Waited { fetches, answers }
+        Waited { fetches, answers, verified: self.verified }
     }
 }
 
@@ -194,6 +208,16 @@ impl Waited {
     pub(super) fn answer(&self, issuer: &TrustedIssuer) -> Option<&Answer> {
         let (_, answer) = self.answers.iter().find(|(waited, _)| Arc::ptr_eq(waited, &issuer.identity))?;
         answer.as_ref()
+    }
+
+    /// Whether this issuer was asked, whatever came of it.
+    pub(super) fn asked(&self, issuer: &TrustedIssuer) -> bool {
+        self.answers.iter().any(|(waited, _)| Arc::ptr_eq(waited, &issuer.identity))
+    }
+
+    /// What was verified before the wait, if it is about this very text.
+    pub(crate) fn verified(&self, raw: &[u8]) -> Option<&Verified> {
+        self.verified.as_ref().filter(|verified| verified.token.is(raw))
     }
 }
 

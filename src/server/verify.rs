@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 use crate::token::{Proven, Token};
 
 /// A token that may be believed now.
+#[derive(Clone)]
 pub(crate) struct Verified {
     pub(crate) token: Token,
     /// Its signature was checked before, for an earlier request.
@@ -55,12 +56,19 @@ impl Inner {
     /// Verifies a token. No I/O, no waiting: what has to be fetched is [`Stop::Pending`].
     ///
     /// `waited` is how the fetches ended that an earlier call was pending on. With it the answer is final.
+    /// What was verified before the wait and still holds is not verified again.
     pub(crate) fn verify(
         &self,
         raw: &[u8],
         trusted: &Trusted,
         waited: Option<&Waited>,
     ) -> Result<Verified, Stop> {
+        if let Some(verified) = waited.and_then(|waited| waited.verified(raw))
+            && self.holds(&verified.token, self.identity.clock.instant())
+        {
+            self.check_denied(&verified.token, waited)?;
+            return Ok(verified.clone());
+        }
         if let Some(token) = self.recall(raw, trusted) {
             self.check_denied(&token, waited)?;
             return Ok(Verified { token, cached: true });

@@ -209,9 +209,20 @@ impl Settings {
     }
 
     fn has_issuer(&self, name: &str) -> bool {
-        self.issuer
-            .iter()
-            .any(|issuer| issuer.name.as_ref().or(issuer.iss.as_ref()).is_some_and(|is| is == name))
+        self.issuer.iter().any(|issuer| issuer.is_called(name))
+    }
+
+    /// Whether tokens of one of these are looked up; of all, if none are named.
+    fn looks_up(&self, names: Option<&[String]>) -> bool {
+        let mut lookups =
+            self.issuer.iter().filter(|issuer| issuer.introspection.is_some() || issuer.kong.is_some());
+        lookups.any(|issuer| names.is_none_or(|names| names.iter().any(|name| issuer.is_called(name))))
+    }
+}
+
+impl IssuerSettings {
+    fn is_called(&self, name: &str) -> bool {
+        self.name.as_ref().or(self.iss.as_ref()).is_some_and(|is| is == name)
     }
 }
 

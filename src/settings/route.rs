@@ -22,6 +22,8 @@ pub(super) struct RouteSettings {
     #[serde(default)]
     claims: BTreeMap<String, OneOrMany>,
     #[serde(default)]
+    live: bool,
+    #[serde(default)]
     optional: bool,
     #[serde(default)]
     public: bool,
@@ -33,6 +35,7 @@ pub struct Route {
     method: Option<Method>,
     path: String,
     access: Access,
+    live: bool,
 }
 
 /// Who may call a route.
@@ -64,7 +67,25 @@ impl RouteSettings {
             (false, true, rule) => Access::Optional(rule.unwrap_or_else(Rule::authenticated)),
             (false, false, rule) => Access::Required(rule.unwrap_or_else(Rule::authenticated)),
         };
-        Ok(Route { method, path: self.path.clone(), access })
+        if self.live {
+            self.check_live(whole)?;
+        }
+        Ok(Route { method, path: self.path.clone(), access, live: self.live })
+    }
+
+    /// Somebody must be able to call it.
+    fn check_live(&self, whole: &Settings) -> Result<(), ConfigError> {
+        if self.public {
+            return Err(wrong(
+                "no token is looked at, so nobody is asked about one; leave out public, or this",
+            )
+            .at("live"));
+        }
+        if !whole.looks_up(self.issuers.as_deref()) {
+            let message = "no issuer of this route can be asked about its tokens; write introspection, or leave this out";
+            return Err(ConfigError::new(ConfigErrorKind::Lookup, message).at("live"));
+        }
+        Ok(())
     }
 
     /// Everything that is written, and nothing if nothing is.
@@ -125,6 +146,12 @@ impl Route {
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Whether a token's issuer is asked on each request: see [`BearerAuthLayer::live`](crate::BearerAuthLayer::live).
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
     }
 }
 

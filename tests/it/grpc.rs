@@ -18,7 +18,8 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tower::Layer;
 use tower_bearer::{
-    Clock, ConfigErrorKind, MethodAccess, ProblemJson, RejectionKind, Token, TokenError, all_of,
+    BearerAuthLayer, Clock, ConfigErrorKind, MethodAccess, ProblemJson, RejectionKind, Token, TokenError,
+    all_of,
 };
 
 use crate::support::{World, challenge, seconds, send};
@@ -64,14 +65,28 @@ async fn listen() -> (TcpListenerStream, String) {
 
 /// A server with the layer around all of it.
 async fn serve(world: &World, rules: MethodAccess) -> HealthClient<Channel> {
+    serve_with(world.auth().methods(rules)).await
+}
+
+/// A server with this layer around all of it.
+pub(crate) async fn serve_with(layer: BearerAuthLayer) -> HealthClient<Channel> {
     let (incoming, url) = listen().await;
     let server = Server::builder()
         // The default is hyper's 16 KiB for all headers: a token that is too long would not reach us.
         .http2_max_header_list_size(64 * 1024)
-        .layer(world.auth().methods(rules))
+        .layer(layer)
         .add_service(HealthServer::new(Probe));
     tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
     client(url).await
+}
+
+/// What a call with this token comes to.
+pub(crate) async fn check_with(
+    client: &mut HealthClient<Channel>,
+    token: &str,
+) -> Result<(), (Code, String)> {
+    let answer = client.check(check(&[&bearer(token)])).await;
+    answer.map(|_| ()).map_err(|status| (status.code(), status.message().to_owned()))
 }
 
 async fn client(url: String) -> HealthClient<Channel> {

@@ -39,6 +39,9 @@ pub const BREAKER_FAILURES: usize = 5;
 /// How long nothing is asked when the endpoint does not answer. Then one token is looked up, and the rest by how that goes.
 pub const BREAKER_PAUSE: Duration = Duration::from_secs(5);
 
+/// The longest `Retry-After` that an endpoint can ask for: meanwhile no token can be looked up.
+pub const MAX_LOOKUP_RETRY_AFTER: Duration = Duration::from_secs(60);
+
 /// What is answered 503 may come again after this time.
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 
@@ -81,16 +84,14 @@ struct Entry<T> {
 
 enum Breaker {
     /// With those that have failed in a row, each once: one that always fails is no outage.
-    Closed {
-        failed: Vec<Digest>,
-    },
+    Closed { failed: Vec<Digest> },
     Open {
         until: Instant,
+        /// The endpoint has asked for it: an answer to an earlier question does not end it.
+        wanted: bool,
     },
     /// This look-up will show it.
-    Probing {
-        number: u64,
-    },
+    Probing { number: u64 },
 }
 
 /// What to do about a token.
@@ -113,6 +114,8 @@ pub(super) enum Outcome {
     Answered,
     /// The endpoint does not work.
     Failed,
+    /// It wants to be left alone for so long.
+    Held(Duration),
     /// There is no answer, and it is not the endpoint's fault.
     Neither,
 }
@@ -176,12 +179,17 @@ impl<T> Ledger<T> {
         let is_known = self.lookups.get(token).is_some_and(|entry| entry.is_known);
         match outcome {
             Outcome::Answered => {
-                self.for_strangers = Breaker::closed();
-                self.for_known = Breaker::closed();
+                self.for_strangers.answered(now);
+                self.for_known.answered(now);
             }
-            Outcome::Failed => {
-                let for_known = is_known && self.for_known.fail(token, number, now);
-                let for_strangers = self.for_strangers.fail(token, number, now);
+            Outcome::Failed | Outcome::Held(_) => {
+                let opens = |breaker: &mut Breaker| match outcome {
+                    Outcome::Held(pause) => breaker.hold(pause, now),
+                    _ => breaker.fail(token, number, now),
+                };
+                // Whoever makes tokens up can provoke any answer, but only for strangers.
+                let for_known = is_known && opens(&mut self.for_known);
+                let for_strangers = opens(&mut self.for_strangers);
                 let ended = self.remove(token, now);
                 // Whoever waits for a place waits in vain now.
                 let known = for_known.then(|| self.known.drain(..)).into_iter().flatten();
@@ -220,14 +228,23 @@ impl<T> Ledger<T> {
         self.refused.find(token, now)
     }
 
+    /// Nobody has made this token up. If it was refused since, it is none of these.
     pub(super) fn accept(&mut self, token: Digest, now: Instant) {
-        self.accepted.remember(token, (), now, KNOWN_FOR);
+        if self.refusal(&token, now).is_none() {
+            self.accepted.remember(token, (), now, KNOWN_FOR);
+        }
     }
 
     /// For how long nothing is asked about this token.
     pub(super) fn pause(&mut self, token: &Digest, now: Instant) -> Option<Duration> {
         let is_known = self.accepted.find(token, now).is_some();
         self.breaker(is_known).pause(now)
+    }
+
+    /// Whether the last that was heard of the endpoint is that it does not answer about those who are known, or about strangers.
+    pub(super) fn is_failing(&self, is_known: bool) -> bool {
+        let breaker = if is_known { &self.for_known } else { &self.for_strangers };
+        !matches!(breaker, Breaker::Closed { .. })
     }
 
     fn breaker(&mut self, is_known: bool) -> &mut Breaker {
@@ -287,7 +304,7 @@ impl Breaker {
 
     fn pause(&self, now: Instant) -> Option<Duration> {
         match self {
-            Self::Open { until } if now < *until => Some(until.saturating_duration_since(now)),
+            Self::Open { until, .. } if now < *until => Some(until.saturating_duration_since(now)),
             Self::Probing { .. } => Some(TRY_AGAIN),
             Self::Open { .. } | Self::Closed { .. } => None,
         }
@@ -314,15 +331,32 @@ impl Breaker {
             Self::Open { .. } => false,
         };
         if opens {
-            *self = Self::Open { until: now.checked_add(BREAKER_PAUSE).unwrap_or(now) };
+            *self = Self::Open { until: now.checked_add(BREAKER_PAUSE).unwrap_or(now), wanted: false };
         }
         opens
+    }
+
+    /// It opens, for no shorter time than it was to be open.
+    fn hold(&mut self, pause: Duration, now: Instant) -> bool {
+        let wanted = now.checked_add(pause.min(MAX_LOOKUP_RETRY_AFTER)).unwrap_or(now);
+        let until = match self {
+            Self::Open { until, .. } => wanted.max(*until),
+            Self::Closed { .. } | Self::Probing { .. } => wanted,
+        };
+        *self = Self::Open { until, wanted: true };
+        true
+    }
+
+    fn answered(&mut self, now: Instant) {
+        if !matches!(self, Self::Open { until, wanted: true } if now < *until) {
+            *self = Self::closed();
+        }
     }
 
     /// If that was to show it, another may.
     fn give_up(&mut self, number: u64, now: Instant) {
         if matches!(self, Self::Probing { number: probe } if *probe == number) {
-            *self = Self::Open { until: now };
+            *self = Self::Open { until: now, wanted: false };
         }
     }
 }

@@ -120,7 +120,7 @@ impl Cache {
     /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the end of the
     /// signature: how long it takes says nothing about a token that is stored.
     pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
-        let hash = self.hash(raw);
+        let (hash, age) = (self.hash(raw), self.near.age());
         let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
         let verdict = shard.find(hash, raw)?;
         if self.moment(now) >= verdict.until
@@ -133,7 +133,7 @@ impl Cache {
         if self.near.wants(&token) {
             let asked = verdict.asked.clone();
             drop(shard);
-            self.near.keep(&token, asked, until);
+            self.near.keep(&token, asked, until, age);
         }
         Some(token)
     }
@@ -161,6 +161,19 @@ impl Cache {
         if shard.by_hash.get(&hash).is_some_and(|known| known.token.is_same(token)) {
             shard.remove(hash);
         }
+    }
+
+    /// Forgets all that is known about a text, on every thread: whoever issued it has taken it back.
+    pub(super) fn forget_text(&self, raw: &[u8]) {
+        let hash = self.hash(raw);
+        let Some(shard) = self.shard(hash) else { return };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if shard.find(hash, raw).is_some() {
+            shard.remove(hash);
+        }
+        drop(shard);
+        // Behind it: what is kept from now on was not read before.
+        self.near.forget_all();
     }
 
     /// What is only this thread's.

@@ -1,11 +1,13 @@
 //! [`Near`]: what each thread remembers for itself, so that threads that are sent the same token share nothing.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::Ordering;
 
 use thread_local::ThreadLocal;
 
 use super::Moment;
 use crate::server::verify::Trusted;
+use crate::sync::AtomicUsize;
 use crate::token::Token;
 
 /// So many verified tokens in constant use are remembered once more by each thread, for itself. One that takes more than
@@ -19,7 +21,11 @@ const TURNS: u8 = 64;
 
 /// Copies of verdicts, a few for each thread. They end as the shared ones do: whether one holds is asked on every hit.
 #[derive(Default)]
-pub(super) struct Near(ThreadLocal<RefCell<Slots>>);
+pub(super) struct Near {
+    slots: ThreadLocal<RefCell<Slots>>,
+    /// How often everything was to be forgotten: rarely, so that threads read it at no cost.
+    age: AtomicUsize,
+}
 
 struct Slots(Box<[Slot]>);
 
@@ -36,15 +42,18 @@ struct Kept {
     token: Token,
     asked: Option<Box<Trusted>>,
     until: Moment,
+    /// Of what it was copied from.
+    age: usize,
     turns: Cell<u8>,
 }
 
 impl Near {
     pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Moment) -> Option<Token> {
-        let (slots, end) = (self.0.get()?.try_borrow().ok()?, end(raw)?);
+        let (slots, end) = (self.slots.get()?.try_borrow().ok()?, end(raw)?);
         let kept = slots.at(end)?.kept.as_ref()?;
         // Texts are compared only where the whole end is the same: how long it takes tells nothing of one that is kept.
         let is_it = now < kept.until
+            && kept.age == self.age()
             && kept.end == end
             && kept.token.is(raw)
             && trusted.is_answered_by(kept.asked.as_deref(), kept.token.issuer_name());
@@ -55,17 +64,19 @@ impl Near {
     /// Whether to [keep](Self::keep) a token that had to be asked for elsewhere.
     pub(super) fn wants(&self, token: &Token) -> bool {
         let Some(end) = end(token.raw()) else { return false };
-        let Ok(mut slots) = self.0.get_or(RefCell::default).try_borrow_mut() else { return false };
+        let Ok(mut slots) = self.slots.get_or(RefCell::default).try_borrow_mut() else { return false };
         let Some(slot) = slots.at_mut(end) else { return false };
-        if slot.kept.as_ref().is_some_and(|kept| kept.token.is(token.raw())) || token.size() > MAX_SIZE {
+        let is_kept = |kept: &Kept| kept.age == self.age() && kept.token.is(token.raw());
+        if slot.kept.as_ref().is_some_and(is_kept) || token.size() > MAX_SIZE {
             return false;
         }
         std::mem::replace(&mut slot.next, end) == end
     }
 
-    pub(super) fn keep(&self, token: &Token, asked: Option<Box<Trusted>>, until: Moment) {
+    /// `age` is what it [was](Self::age) before the token was asked for.
+    pub(super) fn keep(&self, token: &Token, asked: Option<Box<Trusted>>, until: Moment, age: usize) {
         let Some(end) = end(token.raw()) else { return };
-        let kept = Kept { end, token: token.copy(), asked, until, turns: Cell::new(0) };
+        let kept = Kept { end, token: token.copy(), asked, until, age, turns: Cell::new(0) };
         self.change(end, |slot| slot.kept = Some(kept));
     }
 
@@ -75,8 +86,18 @@ impl Near {
         }
     }
 
+    /// What other threads keep, too.
+    pub(super) fn forget_all(&self) {
+        self.age.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What was kept at another age is forgotten.
+    pub(super) fn age(&self) -> usize {
+        self.age.load(Ordering::Acquire)
+    }
+
     fn change(&self, end: u128, change: impl FnOnce(&mut Slot)) {
-        if let Some(slots) = self.0.get()
+        if let Some(slots) = self.slots.get()
             && let Ok(mut slots) = slots.try_borrow_mut()
             && let Some(slot) = slots.at_mut(end)
         {
@@ -127,7 +148,7 @@ mod tests {
     fn kept(near: &Near, token: &Token, until: Moment) -> bool {
         let wanted = near.wants(token);
         if wanted {
-            near.keep(token, None, until);
+            near.keep(token, None, until, near.age());
         }
         wanted
     }
@@ -152,6 +173,23 @@ mod tests {
         });
         near.forget(one.raw());
         assert!(near.find(one.raw(), &ALL, now).is_none());
+    }
+
+    #[test]
+    fn all_is_forgotten_and_what_was_read_before_is_not_kept_after() {
+        let (near, now, until) = (Near::default(), Moment(0), Moment(1));
+        let one = token("one token of many", 0);
+        let before = near.age();
+        assert_eq!([false, true], [(), ()].map(|()| kept(&near, &one, until)));
+        assert!(near.find(one.raw(), &ALL, now).is_some());
+        std::thread::scope(|scope| {
+            scope.spawn(|| near.forget_all());
+        });
+        assert!(near.find(one.raw(), &ALL, now).is_none());
+        near.keep(&one, None, until, before);
+        assert!(near.find(one.raw(), &ALL, now).is_none());
+        assert!(kept(&near, &one, until), "it makes room");
+        assert!(near.find(one.raw(), &ALL, now).is_some());
     }
 
     #[test]

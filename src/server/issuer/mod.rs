@@ -162,6 +162,7 @@ impl Issuer {
     /// Such a JWT is held to its own claims first: nobody is asked about one that has ended, is for somebody else, or is bound to
     /// a key.
     /// With keys it is a hybrid: JWTs are verified here, and one that fails is not asked about; what is no JWT is looked up.
+    /// Routes can ask about JWTs too: [`BearerAuthLayer::live`](crate::BearerAuthLayer::live).
     /// The last of this and [`introspection`](Self::introspection) counts.
     ///
     /// What counts as opaque is decided by the shape of a token, before anybody is asked: 8 to 4096 characters of a token
@@ -196,7 +197,8 @@ impl Issuer {
 
     /// Only tokens that start with this are looked up, such as `pat_`, and no JWT then as a rule: those start with `ey`.
     /// With that prefix, JWTs without `iss` that no other unnamed issuer's keys have verified are looked up here.
-    /// Default: all. Of several issuers the one with the longest prefix that fits is asked, and no other.
+    /// Default: all. Of several issuers the one with the longest prefix that fits is asked, and no other. It does not concern
+    /// JWTs that [live](crate::BearerAuthLayer::live) routes ask about: with a prefix that no token has, they alone are.
     pub fn token_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.token_prefix = Some(prefix.into());
         self

@@ -11,7 +11,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use tower_bearer::manual::defaults::{
-    BREAKER_FAILURES, BREAKER_PAUSE, LOOKUP_TIMEOUT, MAX_RESPONSE_LENGTH, REDISCOVER_AFTER,
+    BREAKER_FAILURES, BREAKER_PAUSE, LOOKUP_TIMEOUT, MAX_LOOKUP_RETRY_AFTER, MAX_RESPONSE_LENGTH,
+    REDISCOVER_AFTER,
 };
 use tower_bearer::testing::{Idp, Loopback, ManualClock, Serving};
 use tower_bearer::{
@@ -28,6 +29,8 @@ use crate::support::{API, bearer, block_on, send, who};
 enum Mode {
     Well,
     Status(u16),
+    /// With a `Retry-After`.
+    Asks(u16, &'static str),
     /// With a good answer, which is then none.
     StatusOf(u16),
     Body(&'static str),
@@ -133,6 +136,11 @@ async fn answer(mode: Mode, body: &str) -> Response {
     match mode {
         Mode::Well => json(good.to_string()),
         Mode::Status(code) => status(code, json(json!({"error": PERSONAL}).to_string())),
+        Mode::Asks(code, pause) => {
+            let mut response = status(code, json(good.to_string()));
+            response.headers_mut().insert(RETRY_AFTER, pause.parse().unwrap());
+            response
+        }
         Mode::StatusOf(code) => status(code, json(good.to_string())),
         Mode::Body(body) => json(body.replace("PERSONAL", PERSONAL)),
         Mode::TooLarge => {
@@ -247,6 +255,62 @@ async fn every_odd_answer_is_503_and_none_is_shown() {
         let asked = endpoint.received();
         assert_eq!(asked.len(), 2, "{mode:?}: no redirect was followed");
     }
+}
+
+#[tokio::test]
+async fn rfc9110_10_2_3_a_pause_is_given() {
+    let endpoint = Endpoint::start().await;
+    for (mode, pause) in [
+        (Mode::Asks(429, "20"), Some(20)),
+        (Mode::Asks(503, "20"), Some(20)),
+        (Mode::Asks(429, "86400"), Some(MAX_LOOKUP_RETRY_AFTER.as_secs())),
+        (Mode::Asks(429, "18446744073709551615"), Some(MAX_LOOKUP_RETRY_AFTER.as_secs())),
+        // It is about neither of these two that they say so, and these are no pauses.
+        (Mode::Asks(500, "20"), None),
+        (Mode::Asks(400, "20"), None),
+        (Mode::Asks(429, "0"), None),
+        (Mode::Asks(429, "-1"), None),
+        (Mode::Asks(429, "Wed, 21 Oct 2026 07:28:00 GMT"), None),
+    ] {
+        let (clock, api, _) = endpoint.api(endpoint.introspection().basic("api", "secret"));
+        endpoint.becomes(mode);
+        let refused = verify(&api, OPAQUE).await.unwrap_err();
+        let expected = Duration::from_secs(pause.unwrap_or(1));
+        assert_eq!(refused.retry_after(), Some(expected), "{mode:?}");
+        endpoint.becomes(Mode::Well);
+        endpoint.received();
+        if pause.is_some() {
+            clock.advance(expected - Duration::from_secs(1));
+            let refused = verify(&api, OPAQUE).await.unwrap_err();
+            assert_eq!(refused.response(()).headers()[RETRY_AFTER], "1", "{mode:?}");
+            assert!(endpoint.received().is_empty(), "{mode:?}");
+            clock.advance(Duration::from_secs(1));
+        }
+        assert!(verify(&api, OPAQUE).await.is_ok(), "{mode:?}");
+    }
+}
+
+/// Also that of the document which says where to ask.
+#[tokio::test]
+async fn a_pause_before_discovery_is_given() {
+    let idp = Idp::new("https://id.example.com");
+    let clock = ManualClock::new();
+    let issuer = idp.issuer().introspection(Introspection::discovered().basic("api", "secret"));
+    let asks = |_: FetchRequest| -> tower_bearer::FetchFuture {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, "20".parse().unwrap())]);
+        Box::pin(
+            async move { Ok(tower_bearer::FetchResponse::new(StatusCode::TOO_MANY_REQUESTS, headers, "")) },
+        )
+    };
+    struct By<F>(F);
+    impl<F: Fn(FetchRequest) -> tower_bearer::FetchFuture + Send + Sync + 'static> Fetch for By<F> {
+        fn fetch(&self, request: FetchRequest) -> tower_bearer::FetchFuture {
+            (self.0)(request)
+        }
+    }
+    let api = ResourceServer::builder(API).issuer(issuer.fetch(By(asks))).clock(clock).build().unwrap();
+    let refused = verify(&api, OPAQUE).await.unwrap_err();
+    assert_eq!(refused.retry_after(), Some(Duration::from_secs(20)));
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ mod desk;
 #[cfg(feature = "reqwest")]
 mod endpoint;
 mod hybrid;
+mod live;
 mod memory;
+mod pause;
 mod settings;
 mod shared;
 #[cfg(feature = "reqwest")]
@@ -18,6 +20,7 @@ mod systems;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -39,7 +42,7 @@ struct Book(Arc<Inner>);
 struct Inner {
     said: Mutex<HashMap<String, Value>>,
     asked: Mutex<Vec<String>>,
-    fails: Mutex<Option<LookupErrorKind>>,
+    fails: Mutex<Option<(LookupErrorKind, Option<Duration>)>>,
     panics: Mutex<bool>,
     /// Tokens that begin like this get no answer as long as this is so.
     hangs: watch::Sender<Option<&'static str>>,
@@ -65,7 +68,12 @@ impl Book {
     }
 
     fn fail(&self, kind: impl Into<Option<LookupErrorKind>>) {
-        *self.0.fails.lock().unwrap() = kind.into();
+        *self.0.fails.lock().unwrap() = kind.into().map(|kind| (kind, None));
+    }
+
+    /// It asks for a pause.
+    fn ask_for_a_pause(&self, kind: LookupErrorKind, pause: Duration) {
+        *self.0.fails.lock().unwrap() = Some((kind, Some(pause)));
     }
 
     fn panic(&self, panics: bool) {
@@ -95,8 +103,9 @@ impl TokenLookup for Book {
         Box::pin(async move {
             let _ = hangs.wait_for(|prefix| prefix.is_none_or(|prefix| !raw.starts_with(prefix))).await;
             assert!(!*book.0.panics.lock().unwrap(), "asked to panic");
-            if let Some(kind) = *book.0.fails.lock().unwrap() {
-                return Err(LookupError::new(kind));
+            if let Some((kind, pause)) = *book.0.fails.lock().unwrap() {
+                let error = LookupError::new(kind);
+                return Err(pause.into_iter().fold(error, LookupError::with_retry_after));
             }
             let said = book.0.said.lock().unwrap().get(&raw).cloned();
             said.map_or(Ok(Found::Inactive), |claims| {

@@ -39,6 +39,44 @@ fn unnamed(rest: &str) -> String {
 const BY_FILE: &str = "client_id = \"api\", client_secret_file = \"secret\"";
 const AT: &str = "endpoint = \"https://id.example.com/introspect\"";
 
+/// What a layer would panic at is an error of the file.
+#[test]
+fn a_route_may_ask_on_each_request() {
+    let folder = folder("lookup-live");
+    let two = |rest: &str| {
+        let looked_up = of_issuer(&format!("jwks_file = \"keys.json\"\nintrospection = {{ {BY_FILE} }}"));
+        format!(
+            "{looked_up}[[issuer]]\nname = \"x\"\njwks_file = \"other.json\"\n[[route]]\npath = \"/\"\n{rest}"
+        )
+    };
+    folder.write("other.json", Idp::new("-").jwks());
+    let routes = |text: &str| Settings::read(folder.write("settings.toml", text)).unwrap().routes();
+    for (rest, live) in [
+        ("", false),
+        ("live = false", false),
+        ("live = true", true),
+        ("live = true\noptional = true", true),
+        (&format!("live = true\nissuers = [\"x\", \"{ISSUER}\"]"), true),
+    ] {
+        let routes = routes(&two(rest)).unwrap();
+        assert_eq!(
+            routes.iter().map(tower_bearer::settings::Route::is_live).collect::<Vec<_>>(),
+            [live],
+            "{rest}"
+        );
+    }
+    let nobody = of_issuer("jwks_file = \"keys.json\"\n[[route]]\npath = \"/\"\nlive = true");
+    for (text, says) in [
+        (two("live = true\nissuers = [\"x\"]"), "write introspection"),
+        (two("live = true\npublic = true"), "leave out public"),
+        (nobody, "write introspection"),
+    ] {
+        let error = routes(&text).unwrap_err();
+        assert_eq!(error.path(), "route[0].live");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
 #[test]
 fn every_mistake_about_looking_up_names_its_field() {
     use ConfigErrorKind as K;

@@ -121,6 +121,44 @@ fn failures_of_strangers_hold_up_nobody_who_is_known() {
 }
 
 #[test]
+fn a_pause_that_is_asked_for_is_given() {
+    let (mut ledger, now) = (Ledger::new(), Instant::now());
+    (60_000..60_010).for_each(|known| ledger.accept(token(known), now));
+    let (pause, short) = (Duration::from_secs(20), Duration::from_secs(1));
+    let begin = |ledger: &mut Ledger<u16>, of, now| ask(ledger, of, now).map(|(number, _)| number);
+    let earlier = begin(&mut ledger, 1, now).unwrap();
+    let busy = begin(&mut ledger, 2, now).unwrap();
+    ledger.end(&token(2), busy, Outcome::Held(pause), now);
+    // One stranger's is for strangers.
+    assert_eq!(ledger.pause(&token(1), now), Some(pause));
+    assert_eq!(ledger.pause(&token(60_000), now), None);
+    // Neither an answer to an earlier question nor one about somebody who is known ends it.
+    ledger.end(&token(1), earlier, Outcome::Answered, now);
+    let known = begin(&mut ledger, 60_000, now).unwrap();
+    ledger.end(&token(60_000), known, Outcome::Answered, now);
+    assert_eq!(ledger.pause(&token(1), now), Some(pause));
+    // That of one who is known is for all, and none makes another shorter.
+    let [one, other] = [60_001, 60_002].map(|of| begin(&mut ledger, of, now).unwrap());
+    ledger.end(&token(60_001), one, Outcome::Held(pause * 2), now);
+    ledger.end(&token(60_002), other, Outcome::Held(short), now);
+    for of in [1, 60_000] {
+        assert_eq!(ledger.pause(&token(of), now), Some(pause * 2));
+    }
+    // And then one goes first.
+    let now = now + pause * 2;
+    let probe = begin(&mut ledger, 60_003, now).unwrap();
+    assert_eq!(begin(&mut ledger, 60_004, now), None);
+    ledger.end(&token(60_003), probe, Outcome::Held(Duration::MAX), now);
+    assert_eq!(ledger.pause(&token(60_000), now), Some(MAX_LOOKUP_RETRY_AFTER));
+    let now = now + MAX_LOOKUP_RETRY_AFTER;
+    let probe = begin(&mut ledger, 60_005, now).unwrap();
+    ledger.end(&token(60_005), probe, Outcome::Answered, now);
+    for of in [1, 60_000] {
+        assert_eq!(ledger.pause(&token(of), now), None);
+    }
+}
+
+#[test]
 fn what_never_ends_is_given_up() {
     let (mut ledger, now) = (Ledger::new(), Instant::now());
     let first: Vec<_> = (0..1000).filter_map(|of| ask(&mut ledger, of, now)).collect();
@@ -142,8 +180,10 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let outcome =
-        prop_oneof![3 => Just(Outcome::Answered), 2 => Just(Outcome::Failed), 1 => Just(Outcome::Neither)];
+    let held = (0..100_u64).prop_map(|seconds| Outcome::Held(Duration::from_secs(seconds)));
+    let outcome = prop_oneof![
+        6 => Just(Outcome::Answered), 4 => Just(Outcome::Failed), 2 => Just(Outcome::Neither), 1 => held,
+    ];
     prop_oneof![
         20 => (0..900_u16).prop_map(Step::Ask),
         2 => (0..900_u16).prop_map(Step::Accept),
@@ -177,7 +217,13 @@ proptest! {
                     let counts = ledger.lookups.get(&token(of)).filter(|entry| entry.number == number);
                     let is_stranger = counts.is_some_and(|entry| !entry.is_known);
                     let (before, waiting) = (ledger.for_known.pause(now), ledger.known.clone());
+                    let held = |ledger: &Ledger<u16>| match ledger.for_known {
+                        Breaker::Open { until, wanted: true } if now < until => Some(until),
+                        _ => None,
+                    };
+                    let wanted = held(&ledger);
                     ledger.end(&token(of), number, outcome, now);
+                    prop_assert!(held(&ledger) >= wanted, "a pause that was asked for ended early");
                     if is_stranger && outcome != Outcome::Answered {
                         prop_assert_eq!(ledger.for_known.pause(now), before);
                         prop_assert_eq!(&ledger.known, &waiting);
@@ -194,7 +240,10 @@ proptest! {
             for breaker in [&ledger.for_strangers, &ledger.for_known] {
                 match breaker {
                     Breaker::Closed { failed } => prop_assert!(failed.len() < BREAKER_FAILURES),
-                    Breaker::Open { until } => prop_assert!(*until <= now + BREAKER_PAUSE),
+                    Breaker::Open { until, wanted } => {
+                        let longest = if *wanted { MAX_LOOKUP_RETRY_AFTER } else { BREAKER_PAUSE };
+                        prop_assert!(*until <= now + longest);
+                    }
                     Breaker::Probing { number } => {
                         prop_assert!(ledger.lookups.values().any(|entry| entry.number == *number));
                     }

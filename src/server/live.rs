@@ -1,0 +1,112 @@
+//! The part of the straight line where a layer wants to know whether a token is good now.
+
+use super::Inner;
+use super::issuer::TrustedIssuer;
+use super::stop::{Failure, Refusal, Stop, Waited};
+use super::verify::{Trusted, Verified};
+use crate::jose::{Claims, TokenError};
+use crate::keys::refresh::BACKOFF_MIN;
+use crate::lookup::desk::{Answer, Desk};
+use crate::profile::check_confirmation;
+use crate::time::Timestamp;
+use crate::token::Token;
+
+/// Under one of these names a token says which client got it, whatever the profile reads (RFC 9068 §2.2.1).
+const CLIENT: [&str; 3] = ["client_id", "azp", "cid"];
+
+impl Inner {
+    /// Whether one of these issuers can be asked about its tokens.
+    pub(crate) fn can_ask_any(&self, trusted: &Trusted) -> bool {
+        let mut theirs = self.issuers.iter().filter(|issuer| trusted.includes(&issuer.identity.name));
+        theirs.any(|issuer| issuer.desk.is_some())
+    }
+
+    /// Asks the token's issuer whether it is good now, whatever is remembered. A token that was looked up is what is said of it
+    /// now; any other stays what it is.
+    ///
+    /// Called last, with a token that would pass: no other can cause a question. `None` if its issuer cannot be asked.
+    pub(crate) fn confirm(
+        &self,
+        verified: Verified,
+        waited: Option<&Waited>,
+    ) -> Option<Result<Verified, Stop>> {
+        let issuer = self.issuers.get(verified.token.trusted_issuer().place)?;
+        let desk = issuer.desk.as_ref()?;
+        let was_found = issuer.has_looked_up(verified.token.standing());
+        let answer = waited.and_then(|waited| waited.answer(issuer));
+        let is_new = was_found && !verified.cached;
+        // It was asked about for this very request.
+        if is_new && answer.is_none_or(Answer::is_ours) {
+            return Some(Ok(verified));
+        }
+        let token = &verified.token;
+        let now = self.identity.clock.now().into();
+        let confirmed = match waited.filter(|waited| !is_new && waited.asked(issuer)) {
+            // It came to a question that was being asked, and another server's answer was there first.
+            Some(_) if answer.is_some_and(|answer| !answer.is_ours()) => {
+                Err(Failure::Unavailable(BACKOFF_MIN))
+            }
+            None => Err(issuer.ask_again(desk, token)),
+            Some(waited) if was_found => issuer.look_up(desk, token.raw(), now, Some(waited)).map(Some),
+            Some(waited) => issuer.confirm(desk, token, now, waited).map(|()| None),
+        };
+        Some(match confirmed {
+            Ok(Some(found)) => {
+                let verified = self.accepted(issuer, token.raw(), String::new(), found, None);
+                // It may be of somebody else now.
+                self.check_denied(&verified.token, waited).map(|()| verified)
+            }
+            Ok(None) => Ok(verified),
+            Err(failure) => {
+                // Nobody is to believe what is remembered of it. (What a signature says does not rest on memory.)
+                if let (Failure::Fault(_), true, Some(cache)) = (&failure, was_found, &self.cache) {
+                    cache.forget_text(token.raw());
+                }
+                let mut refusal = Refusal::default();
+                refusal.note(issuer, failure, None);
+                Err(refusal
+                    .into_stop(&self.identity, Some(issuer))
+                    .carrying(Verified { cached: verified.cached || was_found, ..verified }))
+            }
+        })
+    }
+}
+
+impl TrustedIssuer {
+    fn ask_again(&self, desk: &Desk, token: &Token) -> Failure<'static> {
+        match std::str::from_utf8(token.raw()) {
+            Ok(raw) => desk.ask_again(raw).into(),
+            Err(_) => Failure::Fault(TokenError::Structure),
+        }
+    }
+
+    /// Whether what was said of a token whose signature was verified is that it is active, and nothing that it contradicts.
+    fn confirm(
+        &self,
+        desk: &Desk,
+        token: &Token,
+        now: Timestamp,
+        waited: &Waited,
+    ) -> Result<(), Failure<'static>> {
+        let raw = std::str::from_utf8(token.raw()).map_err(|_| TokenError::Structure)?;
+        let (said, answer) = self.said(desk, raw, waited)?;
+        let checked = self.check_said(said.json(), token.claims_json(), now);
+        if let Err(fault) = checked {
+            desk.refuse(raw, fault, answer.age);
+        }
+        Ok(checked?)
+    }
+
+    fn check_said(&self, said: &str, own: &str, now: Timestamp) -> Result<(), TokenError> {
+        let (said, own) = (Claims::parse(said)?, Claims::parse(own)?);
+        self.check_own_iss(&said)?;
+        self.rules.check_confirmed(&said, now)?;
+        let own_client = CLIENT.iter().find_map(|name| own.text(name).transpose()).transpose()?;
+        for (said, own) in [(said.text("sub")?, own.text("sub")?), (said.text("client_id")?, own_client)] {
+            if said.zip(own).is_some_and(|(said, own)| said != own) {
+                return Err(TokenError::ClaimValue);
+            }
+        }
+        check_confirmation(&said)
+    }
+}
