@@ -487,7 +487,13 @@ mod tests {
     #[test]
     fn an_answer_is_about_one_token() {
         let token = sha256(b"a-token");
-        let answer = Answer { token, asked_at: Instant::now(), age: Duration::ZERO, said: Said::Inactive };
+        let answer = Answer {
+            token,
+            asked_at: Instant::now(),
+            age: Duration::ZERO,
+            is_ours: true,
+            said: Said::Inactive,
+        };
         assert!(answer.is_about("a-token"));
         for other in ["", "a-toke", "a-token-", "A-token", "another"] {
             assert!(!answer.is_about(other), "{other}");
