@@ -2,21 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_bearer::manual::defaults::{ACTIVE_FOR, ENDLESS_ACTIVE_FOR, REFUSED_FOR};
 use tower_bearer::testing::ManualClock;
 use tower_bearer::{
-    Algorithm, Clock, ConfigErrorKind, Denial, Issuer, Keys, LookupErrorKind, RedisAnswers, ResourceServer,
-    TokenError,
+    Algorithm, BearerAuthLayer, Clock, ConfigErrorKind, Denial, Issuer, Keys, LookupErrorKind, RedisAnswers,
+    ResourceServer, TokenError,
 };
 
 use super::{Book, OPAQUE, World};
 use crate::deny_redis::within;
 use crate::leaks::captured;
 use crate::redis_server::{PASSWORD, Redis};
-use crate::support::{API, seconds};
+use crate::support::{API, app, bearer, seconds, status};
 
 const SECRET: &[u8] = b"a secret of the fleet, at random";
 
@@ -74,6 +75,43 @@ async fn a_fleet_asks_once_about_a_token() {
     // What is denied here is denied, whoever was told what.
     others[0].api.deny(Denial::token("book", "1")).await.unwrap();
     assert_eq!(others[0].fault(OPAQUE).await, Some(TokenError::Revoked));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_live_route_the_word_of_another_server_does_not_count() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let book = &fleet.first.book;
+    fleet.first.verify(OPAQUE).await.unwrap();
+    shared(&redis, 1).await;
+    let (one, two) = (fleet.another().api, fleet.another().api);
+    let [live, others] = [app(&BearerAuthLayer::new(one.clone()).live()), app(&BearerAuthLayer::new(one))];
+    // What the fleet was told would do elsewhere; here the endpoint is asked, once.
+    assert_eq!(status(&live, bearer(OPAQUE)).await, StatusCode::OK);
+    assert_eq!(book.asked_about(OPAQUE), 2);
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::OK);
+    assert_eq!(book.asked_about(OPAQUE), 2);
+    // A server that has just taken it over from the fleet has not asked either.
+    let [live, others] = [app(&BearerAuthLayer::new(two.clone()).live()), app(&BearerAuthLayer::new(two))];
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::OK);
+    assert_eq!(book.asked_about(OPAQUE), 2);
+    book.revoke(OPAQUE);
+    assert_eq!(status(&live, bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(book.asked_about(OPAQUE), 3);
+    // It has forgotten what it took over.
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_revoked_since_is_refused_by_the_first_live_request_of_a_server() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    fleet.first.verify(OPAQUE).await.unwrap();
+    shared(&redis, 1).await;
+    let live = || app(&BearerAuthLayer::new(fleet.another().api).live());
+    assert_eq!(status(&live(), bearer(OPAQUE)).await, StatusCode::OK);
+    fleet.first.book.revoke(OPAQUE);
+    assert_eq!(status(&live(), bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
