@@ -5,6 +5,7 @@
 //! said of a token is not kept here, but for refusals: what was accepted is remembered by the server, as other tokens are.
 //! Only until it is, those who come too late for the look-up and too early for the memory find the answer here.
 
+mod call;
 mod ledger;
 mod remembered;
 
@@ -17,10 +18,10 @@ pub use self::ledger::{
     BREAKER_FAILURES, BREAKER_PAUSE, KEPT_LOOKUPS, KNOWN_FOR, MAX_KNOWN, MAX_LOOKUP_RETRY_AFTER, MAX_LOOKUPS,
     MAX_QUEUED_LOOKUPS, MAX_REFUSED, REFUSED_FOR,
 };
-use self::ledger::{Digest, Ledger, Outcome, TRY_AGAIN};
+use self::ledger::{Digest, Ledger};
 use self::remembered::Remembered;
-use super::{Found, FoundClaims, LookupError, OpaqueToken, Recalled, SharedAnswers, TokenLookup};
-use crate::event::{Event, LookupErrorKind, LookupState, Observers, Warnings};
+use super::{FoundClaims, OpaqueToken, SharedAnswers, TokenLookup};
+use crate::event::{LookupErrorKind, LookupState, Observers, Warnings};
 use crate::jose::{Standing, TokenError, sha256};
 use crate::sync::{AtomicBool, Handle, Mutex, MutexGuard, watch};
 use crate::time::Clock;
@@ -271,202 +272,14 @@ impl Answer {
 }
 
 impl Shared {
-    fn start(
-        self: &Arc<Self>,
-        token: Digest,
-        number: u64,
-        raw: OpaqueToken,
-        turn: Option<watch::Receiver<bool>>,
-        must_ask: Arc<AtomicBool>,
-    ) {
-        let since = self.now();
-        let (age, left) = (Duration::ZERO, Duration::MAX);
-        let mut call =
-            Call { shared: self.clone(), token, number, since, asks: true, age, left, ended: false };
-        // Without a runtime it is over already.
-        let Ok(runtime) = Handle::try_current() else { return };
-        runtime.spawn(async move {
-            if let Some(turn) = turn {
-                call.asks = false;
-                if !has_come(turn).await {
-                    return;
-                }
-                call.asks = true;
-            }
-            let answers = call.shared.settings.answers.clone();
-            let shared = answers.map(|answers| (answers.place(raw.expose()), answers));
-            call.since = call.shared.now();
-            let begin = tokio::time::Instant::now();
-            if let Some((place, answers)) = &shared
-                && !must_ask.load(Ordering::Relaxed)
-                && let Some(recalled) = answers.recall(place).await
-                && !must_ask.load(Ordering::Relaxed)
-            {
-                call.recalled(recalled);
-                return;
-            }
-            call.since = call.shared.now();
-            let asked_at = call.shared.settings.clock.now().into();
-            let lookup = call.shared.settings.lookup.clone();
-            let left = LOOKUP_TIMEOUT.saturating_sub(begin.elapsed());
-            let found = match tokio::time::timeout(left, lookup.look_up(raw)).await {
-                Ok(found) => found,
-                Err(_) => Err(LookupError::new(LookupErrorKind::Timeout)),
-            };
-            call.ended = true;
-            call.shared.finish(&call, &found);
-            // Nobody waits for this.
-            if let (Some((place, answers)), Ok(found)) = (shared, found) {
-                answers.remember(place, found, asked_at).await;
-            }
-        });
-    }
-
-    /// A look-up has ended: those who wait go on, and so does the next in the queue.
-    fn finish(&self, call: &Call, found: &Result<Found, LookupError>) {
-        let now = self.now();
-        let outcome = match found {
-            // That another server was answered says nothing of now.
-            Ok(_) if !call.asks => Outcome::Neither,
-            Ok(_) => Outcome::Answered,
-            Err(error) => outcome(error),
-        };
-        let counts = {
-            let mut ledger = lock(&self.ledger);
-            if matches!(found, Ok(Found::Inactive)) {
-                ledger.refuse(call.token, TokenError::Inactive, now, REFUSED_FOR.min(call.left));
-            }
-            // It was given up if not, and another may be under way.
-            let line = ledger.end(&call.token, call.number, outcome, now);
-            if line.is_some() && call.asks {
-                self.note(found);
-            }
-            if let Some(line) = &line {
-                let said = match found {
-                    Ok(Found::Active(claims)) => Said::Active(Arc::new(claims.clone())),
-                    Ok(Found::Inactive) => Said::Inactive,
-                    Err(_) => Said::Unavailable(ledger.pause(&call.token, now).unwrap_or(TRY_AGAIN)),
-                };
-                let (token, is_ours) = (call.token, call.asks);
-                let answer = Answer { token, asked_at: call.since, age: call.age, is_ours, said };
-                if self.settings.remembers && answer.is_short() {
-                    lock(&self.fresh).remember(
-                        call.token,
-                        answer.clone(),
-                        now,
-                        LIVE_ANSWER_FOR.min(call.left),
-                    );
-                }
-                line.answer.send_replace(Some(answer));
-            }
-            while let Some(next) = ledger.next() {
-                next.turn.send_replace(true);
-            }
-            line.is_some()
-        };
-        // Last: whatever a subscriber or an observer does, nobody waits for it.
-        // While a look-up unwinds, one that panics too would end the process.
-        if counts && call.asks && !std::thread::panicking() {
-            self.tell(found, now.saturating_duration_since(call.since), now);
-        }
-    }
-
-    fn note(&self, found: &Result<Found, LookupError>) {
-        let (at, mut last) = (self.settings.clock.now(), lock(&self.last));
-        match found {
-            Ok(_) => last.success = Some(at),
-            Err(error) => last.error = Some((at, error.kind())),
-        }
-    }
-
-    fn tell(&self, found: &Result<Found, LookupError>, took: Duration, now: Instant) {
-        let issuer = &*self.settings.label;
-        let event = match found {
-            Ok(found) => Event::LookedUp { issuer, active: matches!(found, Found::Active(_)), took },
-            Err(error) => Event::LookupFailed { issuer, kind: error.kind(), took },
-        };
-        if let Err(error) = found {
-            macro_rules! tell {
-                ($level:expr $(, $field:ident = $value:expr)?) => {
-                    tracing::event!(
-                        target: "tower_bearer::lookup", $level,
-                        issuer, error = error as &dyn std::error::Error, ?took,
-                        $($field = $value,)?
-                        "could not look a token up"
-                    )
-                };
-            }
-            match self.warnings.pass(now) {
-                Some(held_back) => tell!(tracing::Level::WARN, held_back = held_back),
-                None => tell!(tracing::Level::DEBUG),
-            }
-        }
-        self.settings.observers.tell(&event);
-    }
-
     fn now(&self) -> Instant {
         self.settings.clock.instant()
-    }
-}
-
-/// Whether a failure says something about the endpoint, or only about one token, or about us.
-fn outcome(error: &LookupError) -> Outcome {
-    match (error.kind(), error.retry_after()) {
-        (LookupErrorKind::Rejected | LookupErrorKind::Runtime, _) => Outcome::Neither,
-        (_, Some(pause)) if !pause.is_zero() => Outcome::Held(pause),
-        _ => Outcome::Failed,
-    }
-}
-
-/// Waits for a place. Those who wait for the answer have stopped waiting when it takes too long.
-async fn has_come(mut turn: watch::Receiver<bool>) -> bool {
-    let deadline = deadline();
-    loop {
-        if *turn.borrow() {
-            return true;
-        }
-        match tokio::time::timeout_at(deadline, turn.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return false,
-        }
     }
 }
 
 fn deadline() -> tokio::time::Instant {
     let now = tokio::time::Instant::now();
     now.checked_add(LOOKUP_TIMEOUT).unwrap_or(now)
-}
-
-/// A look-up under way. Dropped without an end (it panicked, or its turn did not come, or its runtime was shut down, or
-/// there is none), it is one without an answer, so that nobody waits for it and its place is free.
-struct Call {
-    shared: Arc<Shared>,
-    token: Digest,
-    number: u64,
-    since: Instant,
-    /// It is not waiting for its turn, nor was it answered without asking.
-    asks: bool,
-    /// How old the answer is, and how long it may be believed, where another server has asked.
-    age: Duration,
-    left: Duration,
-    ended: bool,
-}
-
-impl Call {
-    /// There is an answer, and nobody was asked.
-    fn recalled(&mut self, Recalled { found, age, left }: Recalled) {
-        (self.asks, self.age, self.left) = (false, age, left);
-        self.ended = true;
-        self.shared.finish(self, &Ok(found));
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.shared.finish(self, &Err(LookupError::new(LookupErrorKind::Runtime)));
-        }
-    }
 }
 
 /// None of our critical sections can panic half-way, so a poisoned lock still guards a sound value.

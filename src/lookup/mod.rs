@@ -3,11 +3,9 @@
 //! [`TokenLookup`] asks, [`Introspection`] is how most authorization servers are asked (RFC 7662), and [`KongTokens`] how
 //! Kong is. `desk` stands in front: it decides who may ask, how often, and what is remembered of the answers.
 
-pub(crate) mod assertion;
 pub(crate) mod desk;
 mod introspection;
 mod kong;
-mod signed;
 #[cfg(feature = "redis")]
 pub(crate) mod shared;
 
@@ -20,13 +18,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-pub use self::assertion::ClientKey;
-pub use self::introspection::Introspection;
+pub(crate) use self::introspection::Signer;
+pub use self::introspection::{ASSERTION_LIFETIME, ClientKey, Introspection, MAX_ANSWER_AGE};
 pub use self::kong::KongTokens;
 #[cfg(feature = "redis")]
 pub use self::shared::RedisAnswers;
-pub use self::signed::MAX_ANSWER_AGE;
-pub(crate) use self::signed::Signer;
 use crate::error::ConfigError;
 use crate::event::LookupErrorKind;
 use crate::fetch::{Fetch, FetchError, FetchErrorKind};
@@ -41,6 +37,13 @@ pub const MIN_OPAQUE_LENGTH: usize = 8;
 /// The longest opaque token that is looked up, in bytes. They are 30 to 100 bytes long where they are nothing but a name
 /// of something; encrypted ones hold claims.
 pub const MAX_OPAQUE_LENGTH: usize = 4096;
+
+/// How long the store of [shared answers](crate::Issuer::shared_answers) may take before whoever issued the token is asked
+/// instead.
+pub const ANSWERS_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How long it is left alone after it has failed.
+pub const ANSWERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Looks tokens up at whoever issued them: for tokens that say nothing to anybody else, or that may be revoked at any time.
 ///

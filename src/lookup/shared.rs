@@ -9,7 +9,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::desk::{ACTIVE_FOR, ENDLESS_ACTIVE_FOR, REFUSED_FOR};
-use super::{Found, FoundClaims, Place, Recall, Recalled, Remember, SharedAnswers};
+use super::{
+    ANSWERS_PAUSE, ANSWERS_TIMEOUT, Found, FoundClaims, Place, Recall, Recalled, Remember, SharedAnswers,
+};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::Warnings;
 use crate::jose::{Claims, HmacAlgorithm, HmacKey};
@@ -19,12 +21,6 @@ use crate::redis::{Fault, Redis};
 use crate::secret::Secret;
 use crate::sync::Mutex;
 use crate::time::{Clock, Timestamp};
-
-/// How long Redis may take before whoever issued the token is asked instead.
-const ANSWERS_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// How long Redis is left alone after it has failed.
-const ANSWERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// As long as the output of the hash (RFC 2104 §3).
 const MIN_SECRET_LENGTH: usize = 32;
@@ -63,8 +59,8 @@ const ANSWER: &[u8] = b"tower-bearer answer 1";
 /// [`REFUSED_FOR`] if the token is not active. Each server checks what was said as if it had asked itself, and its denials
 /// count. Servers that ask at the same moment each ask.
 ///
-/// Redis is never needed. If it fails, or takes longer than a quarter of a second, whoever issued the token is asked, and Redis
-/// is left alone for a second; a warning of the target `tower_bearer::lookup` tells of it.
+/// Redis is never needed. If it fails, or takes longer than [`ANSWERS_TIMEOUT`], whoever issued the token is asked, and Redis
+/// is left alone for [`ANSWERS_PAUSE`]; a warning of the target `tower_bearer::lookup` tells of it.
 ///
 /// # Security
 /// The secret authenticates what is in Redis: whoever can write there and does not know it can lose answers, or put an older
@@ -73,6 +69,8 @@ const ANSWER: &[u8] = b"tower-bearer answer 1";
 /// it. The tokens are not in it, nor anything from which one could be guessed without the secret.
 ///
 /// [`ACTIVE_FOR`]: crate::manual::defaults::ACTIVE_FOR
+/// [`ANSWERS_PAUSE`]: crate::manual::defaults::ANSWERS_PAUSE
+/// [`ANSWERS_TIMEOUT`]: crate::manual::defaults::ANSWERS_TIMEOUT
 /// [`ENDLESS_ACTIVE_FOR`]: crate::manual::defaults::ENDLESS_ACTIVE_FOR
 /// [`REFUSED_FOR`]: crate::manual::defaults::REFUSED_FOR
 #[derive(Clone)]

@@ -96,6 +96,8 @@
 //! | [`REFUSED_FOR`] | 10 | s | somebody who sends a bad token again and again costs six calls a minute; a token that becomes good is soon good here |
 //! | [`MAX_REFUSED`] | 10000 | tokens | by their digests, 1 MiB; the oldest make room |
 //! | [`LOOKUP_TIMEOUT`] | 3 | s | in the queue and for the answer: a request that waits longer is answered 503 |
+//! | [`ANSWERS_TIMEOUT`] | 250 | ms | for [shared answers](crate::Issuer::shared_answers): Redis takes one; beyond it, asking costs no more than waiting |
+//! | [`ANSWERS_PAUSE`] | 1 | s | a Redis that has failed is left alone: not every look-up is to wait for it first |
 //! | [`MAX_ANSWER_AGE`] | 60 | s | of a [signed](crate::Introspection::signed) answer, besides the leeway: it is given when we ask, and one that somebody has kept is worth nothing |
 //! | [`MAX_LOOKUPS`] | 64 | calls | at the same moment; at 20 ms each, 3200 a second |
 //! | [`KEPT_LOOKUPS`] | 16 | calls | of these, for tokens that were accepted before: whoever makes up tokens cannot take them |
@@ -180,13 +182,14 @@ pub use crate::keys::refresh::{
 };
 pub use crate::keys::remote::{COLD_WAIT, MAX_MISS_WAITERS, MISS_WAIT, REDISCOVER_AFTER};
 pub use crate::keys::snapshot::{MAX_SNAPSHOT_AGE, MAX_SNAPSHOT_LENGTH, SNAPSHOT_INTERVAL};
-pub use crate::lookup::assertion::ASSERTION_LIFETIME;
 pub use crate::lookup::desk::{
     ACTIVE_FOR, BREAKER_FAILURES, BREAKER_PAUSE, ENDLESS_ACTIVE_FOR, KEPT_LOOKUPS, KNOWN_FOR,
     LIVE_ANSWER_FOR, LOOKUP_TIMEOUT, MAX_KNOWN, MAX_LOOKUP_RETRY_AFTER, MAX_LOOKUPS, MAX_QUEUED_LOOKUPS,
     MAX_REFUSED, REFUSED_FOR,
 };
-pub use crate::lookup::{MAX_ANSWER_AGE, MAX_OPAQUE_LENGTH, MIN_OPAQUE_LENGTH};
+pub use crate::lookup::{
+    ANSWERS_PAUSE, ANSWERS_TIMEOUT, ASSERTION_LIFETIME, MAX_ANSWER_AGE, MAX_OPAQUE_LENGTH, MIN_OPAQUE_LENGTH,
+};
 pub use crate::refusal::BUSY_RETRY_AFTER;
 pub use crate::server::{
     DEFAULT_LEEWAY, MAX_CACHE_BYTES, MAX_CACHED_BY_THREAD, MAX_CACHED_FOR, MAX_CACHED_TOKENS, MAX_LEEWAY,

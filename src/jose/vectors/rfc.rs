@@ -8,6 +8,7 @@ use serde_json::Map;
 
 use super::TokenError::{Algorithm as WrongAlgorithm, Signature, Structure};
 use super::*;
+use crate::time::Timestamp;
 
 /// A key without the members that only its owner may have.
 fn public_half(jwk: &Json) -> String {

@@ -7,13 +7,13 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{FoundClaims, LookupError};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
 use crate::fetch::FetchResponse;
 use crate::jose::{Accepted, Claims, Compact, KnownHeaders, Rules, TokenError, Turns};
 use crate::keys::remote::{Began, Ended, Missed};
 use crate::keys::{KeySource, Unverified};
+use crate::lookup::{FoundClaims, LookupError};
 use crate::time::Clock;
 
 /// How long ago a signed answer may have been given: it is given when we ask, and whoever has kept one cannot use it later.

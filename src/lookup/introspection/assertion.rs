@@ -6,10 +6,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::LookupError;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
 use crate::jose::{Algorithm, SigningKey, crypto_backend, random};
+use crate::lookup::LookupError;
 use crate::secret::Secret;
 use crate::time::Clock;
 

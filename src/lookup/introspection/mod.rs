@@ -1,29 +1,30 @@
 //! [`Introspection`]: RFC 7662, how most authorization servers are asked about a token.
+//!
+//! `place` is where they are asked, `client` says who asks (`assertion` with a private key), and `signed` reads answers that must be
+//! signed.
+
+mod assertion;
+mod client;
+mod place;
+mod signed;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
-use tokio::sync::OnceCell;
-use url::form_urlencoded;
-use zeroize::Zeroizing;
 
-use super::assertion::{Assertion, ClientKey};
-use super::desk::BREAKER_PAUSE;
-use super::signed::{self, SignedAnswers};
+pub use self::assertion::{ASSERTION_LIFETIME, ClientKey};
+use self::client::{Client, Credentials};
+use self::place::Place;
+pub use self::signed::MAX_ANSWER_AGE;
+use self::signed::SignedAnswers;
+pub(crate) use self::signed::Signer;
 use super::{Context, Found, FoundClaims, LookupError, LookupFuture, OpaqueToken, TokenLookup, refusal};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
-use crate::fetch::guard::KeyUrl;
-use crate::fetch::{Fetch, FetchErrorKind, FetchResponse, bounded};
-use crate::keys::discovery::{self, discover};
-use crate::keys::forbidden;
-use crate::keys::remote::REDISCOVER_AFTER;
+use crate::fetch::{Fetch, FetchResponse, bounded};
 use crate::secret::Secret;
-use crate::sync::Mutex;
-use crate::time::Clock;
 
 /// Token introspection (RFC 7662): the authorization server is asked about each token, over a POST.
 ///
@@ -65,39 +66,16 @@ enum Audience {
     Given(String),
 }
 
-/// Who we are, to the endpoint.
-enum Client {
-    Basic(String, Secret<String>),
-    Post(String, Secret<String>),
-    PrivateKeyJwt(String, ClientKey),
-    Bearer(Secret<String>),
-}
-
 /// An [`Introspection`] that was checked.
 #[derive(Clone)]
 struct Endpoint(Arc<Inner>);
 
 struct Inner {
     place: Place,
-    authorization: Option<HeaderValue>,
-    /// Members of the form besides the token.
-    credentials: Vec<(&'static str, Secret<String>)>,
-    assertion: Option<Assertion>,
+    credentials: Credentials,
     /// `None` where answers are plain.
     signed: Option<SignedAnswers>,
     fetch: Arc<dyn Fetch>,
-}
-
-enum Place {
-    At(KeyUrl),
-    Discovered { issuer: Box<str>, allow_http: bool, clock: Arc<dyn Clock>, found: Mutex<Option<Discovery>> },
-}
-
-/// What the issuer has said, or is being asked, since when.
-#[derive(Clone)]
-struct Discovery {
-    url: Arc<OnceCell<KeyUrl>>,
-    since: Instant,
 }
 
 impl Introspection {
@@ -202,50 +180,16 @@ impl Introspection {
         self.url.as_deref().or(iss)
     }
 
-    pub(super) fn resolve(mut self, context: Context<'_>) -> Result<Arc<dyn TokenLookup>, ConfigError> {
+    pub(super) fn resolve(self, context: Context<'_>) -> Result<Arc<dyn TokenLookup>, ConfigError> {
         let wrong = |message: &'static str| ConfigError::new(ConfigErrorKind::Lookup, message);
-        let mut assertion = None;
-        let client_id = match &self.client {
-            Some(Client::Basic(id, _) | Client::Post(id, _) | Client::PrivateKeyJwt(id, _)) => {
-                Some(id.clone())
-            }
-            Some(Client::Bearer(_)) | None => None,
+        let Some(client) = self.client else {
+            return Err(wrong(
+                "the endpoint must know who asks; write basic, post, private_key_jwt or bearer",
+            ));
         };
-        let (authorization, credentials) = match self.client {
-            None => {
-                let message = "the endpoint must know who asks; write basic, post, private_key_jwt or bearer";
-                return Err(wrong(message));
-            }
-            Some(Client::Basic(id, secret)) if !id.is_empty() => (Some(basic(&id, &secret)), Vec::new()),
-            Some(Client::Post(id, secret)) if !id.is_empty() => {
-                (None, vec![("client_id", Secret::new(id)), ("client_secret", secret)])
-            }
-            Some(Client::PrivateKeyJwt(id, key)) if !id.is_empty() => {
-                let whoever_is_asked = || context.iss.or(self.url.as_deref()).unwrap_or_default().to_owned();
-                let audience = match self.audience.take() {
-                    Some(empty) if empty.is_empty() => {
-                        return Err(wrong("the audience of our assertion is empty; leave it out"));
-                    }
-                    Some(audience) => audience,
-                    None => whoever_is_asked(),
-                };
-                let (key, clock) = (key.import()?, context.clock.clone());
-                assertion = Some(Assertion { key, client_id: id.clone(), audience, clock });
-                let kind = Secret::new(Assertion::TYPE.to_owned());
-                (None, vec![("client_id", Secret::new(id)), ("client_assertion_type", kind)])
-            }
-            Some(Client::Bearer(token)) if !token.expose().is_empty() => {
-                (Some(Secret::new(format!("Bearer {}", token.expose()))), Vec::new())
-            }
-            Some(_) => return Err(wrong("our client id or token is empty; write what the issuer gave us")),
-        };
-        if self.audience.is_some() {
-            return Err(wrong("only a private_key_jwt has an audience; leave it out"));
-        }
-        let Ok(authorization) = authorization.map(|value| HeaderValue::from_str(value.expose())).transpose()
-        else {
-            return Err(wrong("our token cannot be sent; write one without line breaks"));
-        };
+        let client_id = client.id().map(str::to_owned);
+        let whoever_is_asked = context.iss.or(self.url.as_deref()).unwrap_or_default();
+        let credentials = client.resolve(self.audience, whoever_is_asked, context.clock.clone())?;
         let signed = self.signed.map(|audience| match (audience, client_id) {
             (Audience::Given(ours), _) | (Audience::Client, Some(ours)) => {
                 SignedAnswers::new(context.signer, ours, context.clock.clone())
@@ -257,29 +201,14 @@ impl Introspection {
             }
         });
         let signed = signed.transpose()?;
-        let place = match (self.url, context.iss) {
-            (Some(url), _) => {
-                let url = KeyUrl::parse(&url, context.allow_http);
-                Place::At(url.map_err(|why| forbidden("the introspection endpoint", why))?)
-            }
-            (None, Some(issuer)) => {
-                // Only to say at once what would fail later.
-                KeyUrl::parse(issuer, context.allow_http).map_err(|why| forbidden("the issuer", why))?;
-                let (allow_http, clock) = (context.allow_http, context.clock);
-                Place::Discovered { issuer: issuer.into(), allow_http, clock, found: Mutex::new(None) }
-            }
-            (None, None) => {
-                return Err(wrong("an issuer without iss cannot be discovered; write Introspection::at"));
-            }
-        };
+        let place = Place::resolve(self.url, context.iss, context.allow_http, context.clock)?;
         let fetch = context.fetch.ok_or_else(|| {
             ConfigError::new(
                 ConfigErrorKind::Feature,
                 "nothing can be asked over https in this build; turn on the feature rustls or native-tls, or give the server a Fetch",
             )
         })?;
-        let inner = Inner { place, authorization, credentials, assertion, signed, fetch };
-        Ok(Arc::new(Endpoint(Arc::new(inner))))
+        Ok(Arc::new(Endpoint(Arc::new(Inner { place, credentials, signed, fetch }))))
     }
 }
 
@@ -305,35 +234,13 @@ impl Inner {
         }
         let url = self.place.url(&*self.fetch).await?;
         let accept = if self.signed.is_some() { signed::MEDIA_TYPE } else { "application/json" };
-        let request = url.request(accept).post(self.form(token)?);
-        let request = match &self.authorization {
-            Some(value) => request.authorize(value.clone()),
-            None => request,
-        };
+        let request = self.credentials.ask(url.request(accept), token)?;
         let response = bounded(&*self.fetch, request).await?;
         check_status(&response)?;
         read(match &self.signed {
             Some(signed) => signed.read(&response).await?,
             None => FoundClaims::parse(response.body())?,
         })
-    }
-
-    /// RFC 7662 §2.1.
-    fn form(&self, token: &OpaqueToken) -> Result<String, LookupError> {
-        // RFC 7521 §4.2.
-        let assertion = self.assertion.as_ref().map(Assertion::sign).transpose()?;
-        let assertion = assertion.as_ref().map(|assertion| ("client_assertion", assertion));
-        let fixed = self.credentials.iter().map(|(name, value)| (*name, value));
-        let credentials = || fixed.clone().chain(assertion);
-        // Room for the longest it can get: whoever grows leaves a copy behind.
-        let names = credentials().map(|(name, value)| name.len().saturating_add(value.expose().len()));
-        let length = names.fold(token.expose().len(), usize::saturating_add).saturating_mul(3);
-        let mut form = form_urlencoded::Serializer::new(String::with_capacity(length.saturating_add(128)));
-        form.append_pair("token", token.expose()).append_pair("token_type_hint", "access_token");
-        for (name, value) in credentials() {
-            form.append_pair(name, value.expose());
-        }
-        Ok(form.finish())
     }
 }
 
@@ -359,59 +266,10 @@ fn read(claims: FoundClaims) -> Result<Found, LookupError> {
     Ok(if state.active { Found::Active(claims) } else { Found::Inactive })
 }
 
-impl Place {
-    async fn url(&self, fetch: &dyn Fetch) -> Result<KeyUrl, LookupError> {
-        let (issuer, allow_http, clock, found) = match self {
-            Self::At(url) => return Ok(url.clone()),
-            Self::Discovered { issuer, allow_http, clock, found } => (issuer, *allow_http, clock, found),
-        };
-        let now = clock.instant();
-        let is_old = |known: &Discovery| now.saturating_duration_since(known.since) >= REDISCOVER_AFTER;
-        let discovery = {
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*found {
-                Some(known) if !is_old(known) => known.clone(),
-                _ => found.insert(Discovery { url: Arc::default(), since: now }).clone(),
-            }
-        };
-        // Once for all who ask meanwhile.
-        let ask = || discover(fetch, issuer, allow_http, discovery::Place::Introspection);
-        let url = discovery.url.get_or_try_init(ask).await.map_err(|error| {
-            let kind = match error.kind() {
-                FetchErrorKind::Document | FetchErrorKind::Status => LookupErrorKind::Discovery,
-                _ => return LookupError::from(error),
-            };
-            LookupError { retry_after: error.retry_after(), ..LookupError::new(kind) }.because(error)
-        })?;
-        Ok(url.clone())
-    }
-
-    /// It may have moved. What was found out a moment ago is kept: made-up tokens may provoke failures, and each would ask
-    /// the issuer.
-    fn forget(&self) {
-        if let Self::Discovered { found, clock, .. } = self {
-            let now = clock.instant();
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            *found = found.take().filter(|known| now.saturating_duration_since(known.since) < BREAKER_PAUSE);
-        }
-    }
-}
-
 /// Whether a failure may mean that the endpoint is not there any more.
 fn may_have_moved(kind: LookupErrorKind) -> bool {
     use LookupErrorKind as K;
     matches!(kind, K::Connection | K::Timeout | K::Status | K::Url)
-}
-
-/// Both halves as in a form, so that a colon in the first does no harm (RFC 6749 §2.3.1).
-fn basic(id: &str, secret: &Secret<String>) -> Secret<String> {
-    let length = id.len().saturating_add(secret.expose().len()).saturating_mul(3).saturating_add(1);
-    let mut both = Zeroizing::new(String::with_capacity(length));
-    both.extend(form_urlencoded::byte_serialize(id.as_bytes()));
-    both.push(':');
-    both.extend(form_urlencoded::byte_serialize(secret.expose().as_bytes()));
-    let encoded = Secret::new(base64_simd::STANDARD.encode_to_string(both.as_bytes()));
-    Secret::new(format!("Basic {}", encoded.expose()))
 }
 
 impl fmt::Debug for Introspection {
@@ -479,14 +337,5 @@ mod tests {
                 assert_eq!(answer(status, body), Err(kind), "{status}");
             }
         }
-    }
-
-    #[test]
-    fn rfc6749_2_3_1_both_halves_are_encoded() {
-        let value = basic("a:b é", &Secret::new("p&w %+".to_owned()));
-        assert_eq!(
-            *value.expose(),
-            format!("Basic {}", base64_simd::STANDARD.encode_to_string(b"a%3Ab+%C3%A9:p%26w+%25%2B"))
-        );
     }
 }
