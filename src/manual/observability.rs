@@ -5,7 +5,7 @@
 //!
 //! # Events
 //!
-//! `tracing` events have four targets.
+//! `tracing` events have five targets.
 //!
 //! | target | level | what happened |
 //! |---|---|---|
