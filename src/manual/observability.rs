@@ -9,12 +9,13 @@
 //!
 //! | target | level | what happened |
 //! |---|---|---|
-//! | `tower_bearer::config` | WARN | a dangerous switch is on, at `build()` |
+//! | `tower_bearer::config` | WARN | a dangerous switch is on, at `build()`; a [live](crate::BearerAuthLayer::live) route refuses an issuer's tokens, because it cannot be asked |
 //! | `tower_bearer::keys` | DEBUG | keys were fetched |
 //! | | INFO | an issuer's keys are fresh: for the first time, or again |
 //! | | WARN | keys could not be fetched; they became stale, or expired; published or configured keys were left out, with the reason |
 //! | `tower_bearer::deny` | INFO | tokens were denied or allowed again, by issuer and kind and without the claim; a shared denylist is read, for the first time or again |
 //! | | WARN | a shared denylist cannot be read or written, once in each [`WARN_INTERVAL`], the others at DEBUG; it was not read for too long; an entry was left out |
+//! | `tower_bearer::lookup` | WARN | a token could not be looked up, once in each [`WARN_INTERVAL`] for each issuer, the others at DEBUG; shared answers cannot be read or written |
 //! | `tower_bearer::rejection` | DEBUG | a request was refused |
 //! | | WARN | the same, and the fault is ours: `kind` is `unavailable` or `busy` |
 //! | | ERROR | an extractor ran where no layer did: `kind` is `wiring` |
