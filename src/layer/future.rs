@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::policy::{Decision, Policy, respond};
-use crate::refusal::Respond;
+use crate::event::RejectionKind;
+use crate::refusal::{Rejection, Respond};
 use crate::server::{Pending, Waited};
 
 pin_project! {
@@ -46,7 +47,12 @@ pub(super) struct Parked<S, R, B> {
     pub(super) request: Request<B>,
     pub(super) policy: Arc<Policy>,
     pub(super) respond: R,
+    /// How often it has waited before.
+    pub(super) waits: u8,
 }
+
+/// For what it takes to verify the token, and on a live layer for what its issuer says of it.
+const MAX_WAITS: u8 = 2;
 
 impl<S: Service<Request<B>>, R, B> ResponseFuture<S, R, B> {
     pub(super) fn passed(inner: S::Future) -> Self {
@@ -92,12 +98,13 @@ where
 }
 
 impl<S, R, B> Parked<S, R, B> {
-    fn wait<F, Res>(self, pending: Pending) -> State<S, R, B, F, Res> {
+    fn wait<F, Res>(mut self, pending: Pending) -> State<S, R, B, F, Res> {
+        self.waits = self.waits.saturating_add(1);
         let waiting = Box::new(Waiting { waited: Box::pin(pending.ended()), parked: Some(self) });
         State::Waiting { waiting }
     }
 
-    /// The second decision, or the third on a live layer. There is no fourth: what is waited for is not waited for again.
+    /// The second decision, or the third on a live layer. There is no fourth.
     fn resume<ResB>(mut self, waited: &Waited) -> State<S, R, B, S::Future, S::Response>
     where
         S: Service<Request<B>, Response = Response<ResB>>,
@@ -106,7 +113,8 @@ impl<S, R, B> Parked<S, R, B> {
         let rejection = match self.policy.decide(&mut self.request, Some(waited)) {
             Decision::Pass => return State::Passed { inner: self.inner.call(self.request) },
             Decision::Refuse(rejection) => rejection,
-            Decision::Wait(pending) => return self.wait(pending),
+            Decision::Wait(pending) if self.waits < MAX_WAITS => return self.wait(pending),
+            Decision::Wait(_) => Rejection::new(RejectionKind::Unavailable),
         };
         State::Refused { response: Some(respond(&self.respond, &rejection, &self.request)) }
     }

@@ -111,7 +111,7 @@ impl Policy {
                 return Ok(verified);
             }
             let issuer = verified.token.trusted_issuer().clone();
-            match self.server.0.confirm(verified, waited) {
+            match self.server.0.confirm(verified, &self.trusted, waited) {
                 Some(Ok(verified)) => allow(&verified.token).map_or(Ok(verified), Err),
                 Some(Err(Stop::Refused(rejection))) => Err(refuse(rejection)),
                 Some(Err(Stop::Pending(pending))) => Err(Decision::Wait(pending)),
@@ -136,6 +136,7 @@ impl Policy {
         };
         if let Some(token) = request.extensions().get::<Token>()
             && self.has_verified(token, raw)
+            && (waited.is_none() || self.server.0.still_holds(token))
         {
             // It may have been denied since.
             match self.server.0.check_denied(token, waited) {
@@ -163,10 +164,15 @@ impl Policy {
                 if let Some(refused) = allow(&verified.token) {
                     return refused;
                 }
+                let before = verified.token.clone();
                 let Verified { token, cached } = match confirm(verified) {
                     Ok(verified) => verified,
                     Err(decision) => return decision,
                 };
+                // It may be of somebody else now.
+                if !token.is_same(&before) {
+                    record(&token);
+                }
                 let issuer = token.issuer_name();
                 self.server.0.identity.observers.tell(&Event::Accepted { issuer, cached });
                 request.extensions_mut().insert(token);

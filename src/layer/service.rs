@@ -68,7 +68,7 @@ where
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let (policy, respond) = (self.policy.clone(), self.respond.clone());
-                ResponseFuture::waiting(pending, Parked { inner, request, policy, respond })
+                ResponseFuture::waiting(pending, Parked { inner, request, policy, respond, waits: 0 })
             }
         }
     }

@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) observers: Observers,
     /// Whether the server remembers what was accepted.
     pub(crate) remembers: bool,
+    /// Whether the issuer has keys, so that a JWT is asked about on live routes only.
+    pub(crate) verifies_jwts: bool,
 }
 
 struct Shared {
@@ -64,7 +66,9 @@ struct Shared {
     ledger: Mutex<Ledger<Line>>,
     /// Locked after the ledger, if both are.
     fresh: Mutex<Remembered<Answer>>,
-    /// Locked after the ledger, too.
+    /// When known tokens were found to be inactive: what other servers were told before does not count any more. Locked
+    /// after the ledger, as what follows.
+    ended: Mutex<Remembered<Instant>>,
     last: Mutex<Last>,
     /// Of verdicts that rest on an answer: nobody blocks or withdraws it, they end by themselves.
     standing: Arc<Standing>,
@@ -132,7 +136,8 @@ impl Desk {
         let warnings = Warnings::new(settings.clock.instant());
         let (ledger, standing) = (Mutex::new(Ledger::new()), Arc::default());
         let fresh = Mutex::new(Remembered::new(MAX_FRESH));
-        Self(Arc::new(Shared { settings, ledger, fresh, last: Mutex::default(), standing, warnings }))
+        let (ended, last) = (Mutex::new(Remembered::new(MAX_REFUSED)), Mutex::default());
+        Self(Arc::new(Shared { settings, ledger, fresh, ended, last, standing, warnings }))
     }
 
     /// Asks about a token, unless that has just been done or is being done.

@@ -196,6 +196,12 @@ impl Lookup {
         }
     }
 
+    /// Whether only signed answers count.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_signed(&self) -> bool {
+        matches!(self, Self::Introspection(introspection) if introspection.is_signed())
+    }
+
     pub(crate) fn resolve(self, context: Context<'_>) -> Result<Arc<dyn TokenLookup>, ConfigError> {
         match self {
             Self::Introspection(introspection) => introspection.resolve(context),
@@ -246,7 +252,7 @@ impl LookupError {
     /// Adds that nobody is to ask for so long: what the endpoint said in `Retry-After` (RFC 9110 §10.2.3). It is heeded up to
     /// [`MAX_LOOKUP_RETRY_AFTER`](crate::manual::defaults::MAX_LOOKUP_RETRY_AFTER), and clients are told. If the token was
     /// accepted before, it holds for all tokens, else for those that were not: whoever makes tokens up cannot hold up others
-    /// with it.
+    /// with it. [`Rejected`](LookupErrorKind::Rejected) and [`Runtime`](LookupErrorKind::Runtime) hold up nobody.
     #[must_use]
     pub fn with_retry_after(mut self, pause: Duration) -> Self {
         self.retry_after = Some(pause);

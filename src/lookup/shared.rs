@@ -36,7 +36,7 @@ const PLACE: &[u8] = b"tower-bearer place of an answer 1";
 const ANSWER: &[u8] = b"tower-bearer answer 1";
 
 /// Answers about tokens that are looked up, shared by the servers of a fleet in Redis or Valkey (feature `redis`): each token
-/// is asked about once for all of them, and not once for each. Give it to
+/// is asked about once for all of them, and not once for each (but on [live](crate::BearerAuthLayer::live) routes). Give it to
 /// [`Issuer::shared_answers`](crate::Issuer::shared_answers).
 ///
 /// ```no_run
@@ -90,6 +90,8 @@ struct Inner {
     key: Box<str>,
     issuer: Box<str>,
     resource: Box<str>,
+    /// Who believes signed answers alone has none of somebody who believes others.
+    signed: bool,
     clock: Arc<dyn Clock>,
     rests_until: Mutex<Option<Instant>>,
     warnings: Warnings,
@@ -133,6 +135,7 @@ impl RedisAnswers {
         self,
         issuer: &str,
         resource: &str,
+        signed: bool,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn SharedAnswers>, ConfigError> {
         let hmac = HmacKey::prepare(self.secret.expose(), HmacAlgorithm::HS256).ok_or_else(|| {
@@ -145,6 +148,7 @@ impl RedisAnswers {
             key: self.key,
             issuer: issuer.into(),
             resource: resource.into(),
+            signed,
             rests_until: Mutex::new(None),
             warnings: Warnings::new(clock.instant()),
             clock,
@@ -154,8 +158,9 @@ impl RedisAnswers {
 
 impl SharedAnswers for Answers {
     fn place(&self, token: &str) -> Place {
-        let Inner { hmac, issuer, resource, .. } = &*self.0;
-        let parts = [PLACE, issuer.as_bytes(), resource.as_bytes(), token.as_bytes()];
+        let Inner { hmac, issuer, resource, signed, .. } = &*self.0;
+        let kind: &[u8] = if *signed { b"signed" } else { b"plain" };
+        let parts = [PLACE, kind, issuer.as_bytes(), resource.as_bytes(), token.as_bytes()];
         encode(&hmac.tag(&message(&parts)))
     }
 
@@ -183,9 +188,10 @@ impl SharedAnswers for Answers {
             if left == 0 {
                 return;
             }
-            let mut command = redis::cmd("SET");
-            command.arg(answers.key_of(&place)).arg(value).arg("PX").arg(left.to_string());
-            let _: Option<String> = answers.query(&command).await;
+            let mut command = redis::cmd("EVAL");
+            command.arg(WRITE).arg(1).arg(answers.key_of(&place));
+            command.arg(asked_at.micros()).arg(value).arg(left.to_string());
+            let _: Option<u8> = answers.query(&command).await;
         })
     }
 }
@@ -265,6 +271,15 @@ impl Inner {
 const INACTIVE: &str = "-";
 
 const READ: &str = "return { redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1]) }";
+
+/// `ARGV`: when it was asked, the value, its milliseconds. Of two answers the one that was asked for later stays.
+const WRITE: &str = r"
+local held = redis.call('GET', KEYS[1])
+local at = held and tonumber(string.match(held, '^%d+'))
+if at and at > tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+";
 
 fn value_message(place: &Place, times: &str, said: &str) -> Vec<u8> {
     message(&[ANSWER, place.as_bytes(), times.as_bytes(), said.as_bytes()])

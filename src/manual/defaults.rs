@@ -107,7 +107,7 @@
 //! | [`ASSERTION_LIFETIME`] | 60 | s | a [private_key_jwt](crate::Introspection::private_key_jwt) is made for one call; the rest is for clocks that differ |
 //! | [`BREAKER_FAILURES`] | 5 | tokens | that fail in a row: an endpoint that is down is not asked by everybody in turn. Made-up tokens may provoke failures, and hold up only tokens that are not known |
 //! | [`BREAKER_PAUSE`] | 5 | s | before one is asked again; an outage that is over is seen soon |
-//! | [`MAX_LOOKUP_RETRY_AFTER`] | 60 | s | an endpoint that asks for a pause has it; nobody can be looked up meanwhile, so an hour's would be an outage |
+//! | [`MAX_LOOKUP_RETRY_AFTER`] | 60 | s | an endpoint that asks for a pause has it; nothing is looked up meanwhile, so an hour's would be an outage |
 //!
 //! # Metadata
 //!

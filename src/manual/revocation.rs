@@ -46,7 +46,7 @@
 //! | an opaque token is revoked at its issuer | and then |
 //! |---|---|
 //! | a route that is live | the same |
-//! | any other route | good for [`ACTIVE_FOR`] at most, [`ENDLESS_ACTIVE_FOR`] if it has no end, and no more once a live route was told |
+//! | any other route | good for [`ACTIVE_FOR`] at most, [`ENDLESS_ACTIVE_FOR`] if it has no end, and no more once a live route of the same server was told |
 //!
 //! In a settings file it is `live = true` in a `[[route]]`.
 //!

@@ -4,7 +4,7 @@ use super::Inner;
 use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Refusal, Stop, Waited};
 use super::verify::{Trusted, Verified};
-use crate::jose::{Claims, TokenError};
+use crate::jose::{Claims, Compact, TokenError};
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::lookup::desk::{Answer, Desk};
 use crate::profile::check_confirmation;
@@ -28,31 +28,41 @@ impl Inner {
     pub(crate) fn confirm(
         &self,
         verified: Verified,
+        trusted: &Trusted,
         waited: Option<&Waited>,
     ) -> Option<Result<Verified, Stop>> {
         let issuer = self.issuers.get(verified.token.trusted_issuer().place)?;
         let desk = issuer.desk.as_ref()?;
         let was_found = issuer.has_looked_up(verified.token.standing());
+        let token = &verified.token;
         let answer = waited.and_then(|waited| waited.answer(issuer));
+        let is_ours = answer.is_none_or(Answer::is_ours);
         let is_new = was_found && !verified.cached;
         // It was asked about for this very request.
-        if is_new && answer.is_none_or(Answer::is_ours) {
+        if is_new && answer.is_some() && is_ours {
             return Some(Ok(verified));
         }
-        let token = &verified.token;
+        // What another server was told counts no more than what is remembered.
+        let has_asked_again = |waited: &&Waited| waited.verified(token.raw()).is_some();
+        let asked =
+            waited.filter(|waited| !is_new && waited.asked(issuer) && (is_ours || has_asked_again(waited)));
         let now = self.identity.clock.now().into();
-        let confirmed = match waited.filter(|waited| !is_new && waited.asked(issuer)) {
-            // It came to a question that was being asked, and another server's answer was there first.
-            Some(_) if answer.is_some_and(|answer| !answer.is_ours()) => {
-                Err(Failure::Unavailable(BACKOFF_MIN))
-            }
+        let confirmed = match asked {
             None => Err(issuer.ask_again(desk, token)),
-            Some(waited) if was_found => issuer.look_up(desk, token.raw(), now, Some(waited)).map(Some),
+            // It came to a question that was being asked, and another server's answer was there first.
+            Some(_) if !is_ours => Err(Failure::Unavailable(BACKOFF_MIN)),
+            Some(waited) if was_found => self
+                .check_own_word(issuer, token.raw(), now)
+                .map_err(Failure::Fault)
+                .and_then(|()| issuer.look_up(desk, token.raw(), now, Some(waited)))
+                .map(Some),
             Some(waited) => issuer.confirm(desk, token, now, waited).map(|()| None),
         };
         Some(match confirmed {
             Ok(Some(found)) => {
-                let verified = self.accepted(issuer, token.raw(), String::new(), found, None);
+                // Of a JWT that names no issuer, another layer's issuers may say something else.
+                let asked = Compact::parse(token.raw(), &self.headers).is_ok().then_some(trusted);
+                let verified = self.accepted(issuer, token.raw(), String::new(), found, asked);
                 // It may be of somebody else now.
                 self.check_denied(&verified.token, waited).map(|()| verified)
             }
@@ -69,6 +79,13 @@ impl Inner {
                     .carrying(Verified { cached: verified.cached || was_found, ..verified }))
             }
         })
+    }
+
+    /// What is said of a JWT does not outlast what it says of itself, however often it is said.
+    fn check_own_word(&self, issuer: &TrustedIssuer, raw: &[u8], now: Timestamp) -> Result<(), TokenError> {
+        let Ok(token) = Compact::parse(raw, &self.headers) else { return Ok(()) };
+        let payload = token.payload()?;
+        issuer.rules.check_own_word(&token, &Claims::parse(&payload)?, now)
     }
 }
 

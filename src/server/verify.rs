@@ -64,7 +64,7 @@ impl Inner {
         waited: Option<&Waited>,
     ) -> Result<Verified, Stop> {
         if let Some(verified) = waited.and_then(|waited| waited.verified(raw))
-            && self.holds(&verified.token, self.identity.clock.instant())
+            && self.still_holds(&verified.token)
         {
             self.check_denied(&verified.token, waited)?;
             return Ok(verified.clone());
@@ -118,9 +118,15 @@ impl Inner {
             Some((claims, until)) => (claims, Some(until)),
             None => (payload, None),
         };
-        let (server, issuer) = (self.identity.clone(), issuer.identity.clone());
-        let token = Token::verified(server, issuer, raw, claims, proven, validity, standing);
+        let (server, identity) = (self.identity.clone(), issuer.identity.clone());
+        let token = Token::verified(server, identity, raw, claims, proven, validity, standing);
         self.remember(&token, asked, until);
+        // Somebody may have been told meanwhile that it is not active any more.
+        if let (Some(_), Some(desk), Some(cache)) = (until, &issuer.desk, &self.cache)
+            && std::str::from_utf8(raw).is_ok_and(|raw| desk.refusal(raw).is_some())
+        {
+            cache.forget_text(raw);
+        }
         Verified { token, cached: false }
     }
 
@@ -161,6 +167,11 @@ impl Inner {
             return None;
         }
         Some(token)
+    }
+
+    /// The same of a token that was verified before a wait.
+    pub(crate) fn still_holds(&self, token: &Token) -> bool {
+        self.holds(token, self.identity.clock.instant())
     }
 
     /// Whether what was found about a token holds now.

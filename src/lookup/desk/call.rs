@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::ledger::{Digest, Outcome, REFUSED_FOR, TRY_AGAIN};
-use super::{Answer, LIVE_ANSWER_FOR, LOOKUP_TIMEOUT, Said, Shared, deadline, lock};
+use super::{ACTIVE_FOR, Answer, LIVE_ANSWER_FOR, LOOKUP_TIMEOUT, Said, Settings, Shared, deadline, lock};
 use crate::event::{Event, LookupErrorKind};
-use crate::jose::TokenError;
-use crate::lookup::{Found, LookupError, OpaqueToken, Recalled};
+use crate::jose::{TokenError, begins_like_a_jwt};
+use crate::lookup::{Found, LookupError, OpaqueToken, Place, Recalled, SharedAnswers};
 use crate::sync::{AtomicBool, Handle, watch};
 
 /// A look-up under way. Dropped without an end (it panicked, or its turn did not come, or its runtime was shut down, or
@@ -27,6 +27,13 @@ struct Call {
 }
 
 impl Call {
+    /// Whether we have not been told since that the token is not active any more.
+    fn counts(&self, recalled: &Recalled) -> bool {
+        let now = self.shared.now();
+        let ended = lock(&self.shared.ended).find(&self.token, now);
+        ended.is_none_or(|ended| now.checked_sub(recalled.age).is_some_and(|asked| asked > ended))
+    }
+
     /// There is an answer, and nobody was asked.
     fn recalled(&mut self, Recalled { found, age, left }: Recalled) {
         (self.asks, self.age, self.left) = (false, age, left);
@@ -66,14 +73,14 @@ impl Shared {
                 }
                 call.asks = true;
             }
-            let answers = call.shared.settings.answers.clone();
-            let shared = answers.map(|answers| (answers.place(raw.expose()), answers));
+            let shared = call.shared.answers_about(&raw);
             call.since = call.shared.now();
             let begin = tokio::time::Instant::now();
             if let Some((place, answers)) = &shared
                 && !must_ask.load(Ordering::Relaxed)
                 && let Some(recalled) = answers.recall(place).await
                 && !must_ask.load(Ordering::Relaxed)
+                && call.counts(&recalled)
             {
                 call.recalled(recalled);
                 return;
@@ -95,6 +102,14 @@ impl Shared {
         });
     }
 
+    /// Where other servers' answers about a token are, and ours is to be. None of them would look for one about a JWT that it
+    /// verifies itself.
+    fn answers_about(&self, token: &OpaqueToken) -> Option<(Place, Arc<dyn SharedAnswers>)> {
+        let Settings { answers, verifies_jwts, .. } = &self.settings;
+        let answers = answers.as_ref().filter(|_| !(*verifies_jwts && begins_like_a_jwt(token.expose())))?;
+        Some((answers.place(token.expose()), answers.clone()))
+    }
+
     /// A look-up has ended: those who wait go on, and so does the next in the queue.
     fn finish(&self, call: &Call, found: &Result<Found, LookupError>) {
         let now = self.now();
@@ -106,7 +121,16 @@ impl Shared {
         };
         let counts = {
             let mut ledger = lock(&self.ledger);
+            if call.asks && found.is_ok() {
+                // The later one counts.
+                lock(&self.fresh).forget(&call.token);
+            }
             if matches!(found, Ok(Found::Inactive)) {
+                if call.asks && ledger.is_known(&call.token, now) {
+                    let mut ended = lock(&self.ended);
+                    ended.forget(&call.token);
+                    ended.remember(call.token, call.since, now, ACTIVE_FOR);
+                }
                 ledger.refuse(call.token, TokenError::Inactive, now, REFUSED_FOR.min(call.left));
             }
             // It was given up if not, and another may be under way.

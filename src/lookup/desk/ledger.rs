@@ -39,7 +39,8 @@ pub const BREAKER_FAILURES: usize = 5;
 /// How long nothing is asked when the endpoint does not answer. Then one token is looked up, and the rest by how that goes.
 pub const BREAKER_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest `Retry-After` that an endpoint can ask for: meanwhile no token can be looked up.
+/// The longest `Retry-After` that an endpoint can ask for: meanwhile no token is looked up or, if it was told so about one that was
+/// never accepted, none of those.
 pub const MAX_LOOKUP_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What is answered 503 may come again after this time.
@@ -145,7 +146,7 @@ impl<T> Ledger<T> {
         if self.lookups.contains_key(&token) {
             return self.joined(&token);
         }
-        let is_known = self.accepted.find(&token, now).is_some();
+        let is_known = self.is_known(&token, now);
         if let Some(pause) = self.breaker(is_known).pause(now) {
             return Asked::Unavailable(pause);
         }
@@ -235,9 +236,14 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// Whether this token was accepted, and was not refused since.
+    pub(super) fn is_known(&self, token: &Digest, now: Instant) -> bool {
+        self.accepted.find(token, now).is_some()
+    }
+
     /// For how long nothing is asked about this token.
     pub(super) fn pause(&mut self, token: &Digest, now: Instant) -> Option<Duration> {
-        let is_known = self.accepted.find(token, now).is_some();
+        let is_known = self.is_known(token, now);
         self.breaker(is_known).pause(now)
     }
 

@@ -109,6 +109,9 @@ impl Introspection {
     /// Authenticates us with a JWT that we sign with our private key (`private_key_jwt`: RFC 7523 §2.2, OpenID Connect Core
     /// §9), so that no secret of ours is at the authorization server, and none is sent. Each call has a JWT of its own, which
     /// is good for [`ASSERTION_LIFETIME`](crate::manual::defaults::ASSERTION_LIFETIME).
+    ///
+    /// Each call costs a signature: with an EC or Ed25519 key that is next to nothing, with a large RSA key it is milliseconds,
+    /// which strangers can cause with made-up tokens.
     pub fn private_key_jwt(mut self, id: impl Into<String>, key: ClientKey) -> Self {
         self.client = Some(Client::PrivateKeyJwt(id.into(), key));
         self
@@ -136,9 +139,9 @@ impl Introspection {
     /// give.
     ///
     /// The issuer's [keys](crate::Issuer::keys) verify them, so it must be given some, and an `iss`; its JWTs are verified here
-    /// then, and only opaque tokens looked up. An answer counts if its content type and its `typ` are
+    /// then, and only opaque tokens looked up (and whatever comes to [live](crate::BearerAuthLayer::live) routes). An answer counts if its content type and its `typ` are
     /// `token-introspection+jwt`, its signature is good by the rules for the issuer's tokens, `iss` is the issuer, `aud` holds
-    /// the client id that was given to [`basic`](Self::basic) or [`post`](Self::post), `iat` is no more than
+    /// our client id ([`basic`](Self::basic), [`post`](Self::post), [`private_key_jwt`](Self::private_key_jwt)), `iat` is no more than
     /// [`MAX_ANSWER_AGE`] ago, with the [leeway](crate::Issuer::leeway), and `exp`, if it is there, is not past. Its
     /// member `token_introspection` is what a plain answer would be. Whatever is wrong with it is an outage of ours, as above;
     /// so is a plain answer, because whoever can take the signature away could write what they like.
@@ -173,6 +176,11 @@ impl Introspection {
     pub fn signed_for(mut self, audience: impl Into<String>) -> Self {
         self.signed = Some(Audience::Given(audience.into()));
         self
+    }
+
+    #[cfg(feature = "redis")]
+    pub(super) fn is_signed(&self) -> bool {
+        self.signed.is_some()
     }
 
     /// Where asking starts.

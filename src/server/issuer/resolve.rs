@@ -94,6 +94,8 @@ impl Issuer {
         let desk = match self.lookup {
             None => None,
             Some(lookup) => {
+                #[cfg(feature = "redis")]
+                let signed = lookup.is_signed();
                 let lookup = lookup.resolve(lookup::Context {
                     iss: self.iss.as_deref(),
                     allow_http: self.allow_http,
@@ -110,7 +112,9 @@ impl Issuer {
                 #[cfg(feature = "redis")]
                 let answers = self
                     .answers
-                    .map(|answers| answers.resolve(&self.name, defaults.audience, defaults.clock.clone()))
+                    .map(|answers| {
+                        answers.resolve(&self.name, defaults.audience, signed, defaults.clock.clone())
+                    })
                     .transpose()?;
                 #[cfg(not(feature = "redis"))]
                 let answers = None;
@@ -121,6 +125,7 @@ impl Issuer {
                     clock: defaults.clock.clone(),
                     observers: defaults.observers.clone(),
                     remembers: defaults.remembers,
+                    verifies_jwts: !matches!(keys, KeySource::None),
                 }))
             }
         };

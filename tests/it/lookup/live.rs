@@ -593,3 +593,101 @@ async fn over_sockets() {
     assert_eq!(crate::grpc::check_with(&mut others, &jwt).await, Ok(()));
     assert_eq!(*calls.lock().unwrap(), 2);
 }
+
+/// Of a token that names no issuer, what one layer's issuers say is no answer to another layer's question.
+#[tokio::test]
+async fn what_one_of_several_unnamed_issuers_says_is_said_to_that_layer_alone() {
+    let (book, idp) = (Book::new(), Idp::new(ISSUER));
+    let asked = Issuer::unnamed("a").lookup(book.clone()).token_prefix("ey");
+    let keys = Issuer::unnamed("b").keys(Keys::jwks(idp.jwks()));
+    let api = ResourceServer::builder(API).issuer(asked).issuer(keys).build().unwrap();
+    let auth = BearerAuthLayer::new(api);
+    let (live, all) = (app(&auth.issuers(["a"]).live()), app(&auth));
+    let jwt = idp.token(API).client("client of b").without_claim("iss").sign();
+    book.say(&jwt, json!({"active": true, "aud": API, "client_id": "client of a"}));
+    for _ in 0..3 {
+        assert!(body(&live, &jwt).await.contains("client of a"));
+        assert!(body(&all, &jwt).await.contains("client of b"));
+    }
+}
+
+#[tokio::test]
+async fn a_jwt_that_is_looked_up_ends_when_it_says_so() {
+    for with_cache in [true, false] {
+        let (clock, book) = (ManualClock::new(), Book::new());
+        let idp = Idp::new(ISSUER).clock(clock.clone());
+        let issuer = Issuer::new(ISSUER).lookup(book.clone()).leeway(seconds(0));
+        let builder = ResourceServer::builder(API).clock(clock.clone()).issuer(issuer);
+        let api = if with_cache { builder } else { builder.without_cache() }.build().unwrap();
+        let live = app(&BearerAuthLayer::new(api).live());
+        let jwt = idp.token(API).expires_in(seconds(30)).sign();
+        // Its issuer forgets to say when.
+        book.say(&jwt, json!({"active": true, "aud": API, "client_id": "robot"}));
+        for _ in 0..15 {
+            assert_eq!(status(&live, bearer(&jwt)).await, StatusCode::OK);
+            clock.advance(seconds(2));
+        }
+        assert_eq!(fault(&live, &jwt).await, Some(TokenError::Expired));
+    }
+}
+
+/// A request of which an outer layer has verified the token waits for its issuer.
+#[tokio::test]
+async fn a_token_that_ends_or_loses_its_key_while_its_issuer_is_asked_is_refused() {
+    for nested in [false, true] {
+        for blocked in [false, true] {
+            let world = World::new();
+            let inner = Router::new().route("/", get(who).layer(world.auth().live()));
+            let app = if nested { inner.layer(world.auth()) } else { inner };
+            let jwt = world.active();
+            assert_eq!(status(&app, bearer(&jwt)).await, StatusCode::OK);
+            world.a_moment_passes();
+            world.book.hang("ey");
+            let asked = world.book.asked_about(&jwt);
+            let waits = tokio::spawn(async move { status(&app, bearer(&jwt)).await });
+            while world.book.asked().len() <= asked {
+                tokio::task::yield_now().await;
+            }
+            if blocked {
+                for kid in key_ids(&world.idp) {
+                    world.api.block_key(ISSUER, &kid).unwrap();
+                }
+            } else {
+                world.clock.advance(seconds(20_000));
+            }
+            world.book.hang(None);
+            assert_eq!(waits.await.unwrap(), StatusCode::UNAUTHORIZED, "nested {nested}, blocked {blocked}");
+        }
+    }
+}
+
+fn key_ids(idp: &Idp) -> Vec<String> {
+    let set: Value = serde_json::from_str(&idp.jwks()).unwrap();
+    set["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_span_names_whom_the_answer_names() {
+    use tracing::Instrument;
+    let log = captured(async || {
+        let (clock, book) = (ManualClock::new(), Book::new());
+        let issuer = Issuer::unnamed("book").lookup(book.clone()).audience(API);
+        let api = ResourceServer::builder(API).clock(clock.clone()).issuer(issuer).build().unwrap();
+        let live = app(&BearerAuthLayer::new(api).live());
+        for client in ["alice", "mallory"] {
+            book.say(OPAQUE, json!({"active": true, "aud": API, "client_id": client}));
+            let span = tracing::info_span!("call", client_id = tracing::field::Empty);
+            let call = async {
+                assert_eq!(status(&live, bearer(OPAQUE)).await, StatusCode::OK);
+                tracing::info!("handled for {client}");
+            };
+            call.instrument(span).await;
+            clock.advance(LIVE_ANSWER_FOR);
+        }
+    });
+    for client in ["alice", "mallory"] {
+        let line = log.lines().find(|line| line.contains(&format!("handled for {client}"))).unwrap();
+        let last = line.rsplit("client_id=").next().unwrap();
+        assert!(last.starts_with(&format!("\"{client}\"")), "{line}");
+    }
+}

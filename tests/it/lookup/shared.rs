@@ -3,21 +3,21 @@
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_bearer::manual::defaults::{ACTIVE_FOR, ENDLESS_ACTIVE_FOR, REFUSED_FOR};
-use tower_bearer::testing::ManualClock;
+use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
-    Algorithm, BearerAuthLayer, Clock, ConfigErrorKind, Denial, Issuer, Keys, LookupErrorKind, RedisAnswers,
-    ResourceServer, TokenError,
+    Algorithm, BearerAuthLayer, Clock, ConfigErrorKind, Denial, Found, FoundClaims, Issuer, Keys,
+    LookupErrorKind, LookupFuture, OpaqueToken, RedisAnswers, ResourceServer, TokenError, TokenLookup,
 };
 
 use super::{Book, OPAQUE, World};
 use crate::deny_redis::within;
 use crate::leaks::captured;
 use crate::redis_server::{PASSWORD, Redis};
-use crate::support::{API, app, bearer, seconds, status};
+use crate::support::{API, ISSUER, app, bearer, seconds, status};
 
 const SECRET: &[u8] = b"a secret of the fleet, at random";
 
@@ -112,6 +112,130 @@ async fn a_token_that_was_revoked_since_is_refused_by_the_first_live_request_of_
     assert_eq!(status(&live(), bearer(OPAQUE)).await, StatusCode::OK);
     fleet.first.book.revoke(OPAQUE);
     assert_eq!(status(&live(), bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn first_live_requests_that_come_together_ask_once() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    fleet.first.verify(OPAQUE).await.unwrap();
+    shared(&redis, 1).await;
+    let api = fleet.another().api;
+    let [live, others] = [app(&BearerAuthLayer::new(api.clone()).live()), app(&BearerAuthLayer::new(api))];
+    let requests = (0..6).map(|number| {
+        let app = if number == 5 { others.clone() } else { live.clone() };
+        tokio::spawn(async move { status(&app, bearer(OPAQUE)).await })
+    });
+    for request in requests.collect::<Vec<_>>() {
+        assert_eq!(request.await.unwrap(), StatusCode::OK);
+    }
+    // And so do those that come in the same moment.
+    for _ in 0..5 {
+        assert_eq!(status(&live, bearer(OPAQUE)).await, StatusCode::OK);
+    }
+    assert_eq!(fleet.first.book.asked_about(OPAQUE), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_an_earlier_question_brings_no_token_back() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    fleet.first.verify(OPAQUE).await.unwrap();
+    shared(&redis, 1).await;
+    let place = held(&redis).remove(0);
+    let active = redis.cli(&["--raw", "GET", &place]);
+    let two = fleet.another().api;
+    let [live, others] = [app(&BearerAuthLayer::new(two.clone()).live()), app(&BearerAuthLayer::new(two))];
+    assert_eq!(status(&live, bearer(OPAQUE)).await, StatusCode::OK);
+    fleet.first.clock.advance(seconds(2));
+    fleet.first.book.revoke(OPAQUE);
+    assert_eq!(status(&live, bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+    within(seconds(5), "the later answer is shared", async || redis.cli(&["--raw", "GET", &place]) != active)
+        .await;
+    // Somebody puts the earlier one back, and it is no later one.
+    redis.cli(&["SET", &place, active.trim_end(), "PX", "50000"]);
+    fleet.first.clock.advance(REFUSED_FOR);
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+    // A server that was never told believes it, as long as it would have been remembered.
+    assert!(fleet.another().accepts(OPAQUE).await);
+}
+
+/// Of the answers of two servers the one to the later question stays, whichever comes last.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_late_takes_no_later_ones_place() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let (one, two) = (fleet.another(), fleet.another());
+    let slow = Slow::default();
+    let issuer =
+        Issuer::unnamed("book").lookup(slow.clone()).audience(API).shared_answers(answers(&fleet.url));
+    let clock = one.clock.clone();
+    let late = ResourceServer::builder(API).clock(clock.clone()).issuer(issuer).build().unwrap();
+    let first = tokio::spawn(async move { late.verify(OPAQUE).await.is_ok() });
+    within(seconds(5), "it was asked", async || slow.is_asked()).await;
+    clock.advance(seconds(1));
+    two.book.revoke(OPAQUE);
+    assert_eq!(two.fault(OPAQUE).await, Some(TokenError::Inactive));
+    shared(&redis, 1).await;
+    let place = held(&redis).remove(0);
+    let later = redis.cli(&["--raw", "GET", &place]);
+    slow.answer(json!({"active": true, "aud": API, "client_id": "robot"}));
+    assert!(first.await.unwrap());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(redis.cli(&["--raw", "GET", &place]), later);
+}
+
+/// Answers when it is told to.
+#[derive(Clone)]
+struct Slow {
+    asked: watch::Sender<bool>,
+    said: watch::Sender<Option<Value>>,
+}
+
+impl Default for Slow {
+    fn default() -> Self {
+        Self { asked: watch::Sender::new(false), said: watch::Sender::new(None) }
+    }
+}
+
+impl Slow {
+    fn is_asked(&self) -> bool {
+        *self.asked.borrow()
+    }
+
+    fn answer(&self, claims: Value) {
+        self.said.send_replace(Some(claims));
+    }
+}
+
+impl TokenLookup for Slow {
+    fn look_up(&self, _: OpaqueToken) -> LookupFuture {
+        self.asked.send_replace(true);
+        let mut said = self.said.subscribe();
+        Box::pin(async move {
+            let said = said.wait_for(Option::is_some).await.map(|said| said.clone()).ok().flatten();
+            Ok(Found::Active(FoundClaims::parse(said.unwrap_or_default().to_string())?))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_a_jwt_that_is_verified_here_is_not_shared() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let (idp, book) = (Idp::new(ISSUER).clock(fleet.first.clock.clone()), &fleet.first.book);
+    let issuer =
+        idp.issuer().lookup(book.clone()).keys(Keys::discovery()).shared_answers(answers(&fleet.url));
+    let api = ResourceServer::builder(API).clock(fleet.first.clock.clone()).issuer(issuer).build().unwrap();
+    let live = app(&BearerAuthLayer::new(api).live());
+    let jwt = idp.token(API).sign();
+    book.say(&jwt, json!({"active": true}));
+    book.say(OPAQUE, json!({"active": true, "aud": API, "client_id": "robot"}));
+    for token in [&*jwt, OPAQUE] {
+        assert_eq!(status(&live, bearer(token)).await, StatusCode::OK);
+    }
+    shared(&redis, 1).await;
+    assert_eq!(held(&redis).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -427,7 +551,7 @@ fn every_mistake_about_shared_answers_is_said_at_once() {
     };
     let looked_up = || Issuer::unnamed("book").lookup(Book::new());
     assert!(build(looked_up().shared_answers(answers(&url)), true).is_ok());
-    let idp = tower_bearer::testing::Idp::with_algorithms("-", [Algorithm::ES256]);
+    let idp = Idp::with_algorithms("-", [Algorithm::ES256]);
     let with_keys = Issuer::unnamed("keys").keys(Keys::jwks(idp.jwks()));
     for (name, issuer, cache, advice) in [
         ("not looked up", with_keys.shared_answers(answers(&url)), true, "its tokens are not looked up"),
