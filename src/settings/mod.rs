@@ -57,6 +57,7 @@ mod elsewhere;
 mod issuer;
 mod lookup;
 mod network;
+mod redis;
 mod route;
 
 use std::borrow::Cow;
