@@ -52,6 +52,7 @@
 //!
 //! The `Idp` has the `iss` of the file, and serves discovery and `{iss}/jwks`.
 
+mod answers;
 mod denylist;
 mod elsewhere;
 mod issuer;
