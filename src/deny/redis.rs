@@ -90,7 +90,7 @@ impl RedisDenylist {
         Ok(Self::on(Redis::with_tls(url, tls)?))
     }
 
-    fn on(redis: Redis) -> Self {
+    pub(crate) fn on(redis: Redis) -> Self {
         Self { redis: Arc::new(redis), key: "tower-bearer:denylist".into() }
     }
 

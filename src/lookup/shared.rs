@@ -53,6 +53,9 @@ const ANSWER: &[u8] = b"tower-bearer answer 1";
 /// # Ok(()) }
 /// ```
 ///
+/// In a settings file: `shared_answers = { redis = { url_env = "REDIS_URL" }, secret_file = "answers-secret" }` in an
+/// `[[issuer]]`. The secret is a text there, and line breaks at its end do not count.
+///
 /// Servers share what was said if they have the same Redis, [`key`](Self::key), secret and identifier, and call the issuer by the
 /// same [name](crate::Issuer::name). An answer is believed as long as without this, counted from the question: its time in Redis and
 /// its time in memory together are [`ACTIVE_FOR`] at most, [`ENDLESS_ACTIVE_FOR`] without an end, and never past the end;
@@ -104,7 +107,7 @@ impl RedisAnswers {
     /// # Errors
     /// If it is no such URL, TLS cannot be set up, or the secret is shorter. The error shows neither.
     pub fn new(url: &str, secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
-        Self::at(Redis::at(url), secret)
+        Self::on(Redis::at(url).map_err(of_a_lookup)?, secret)
     }
 
     /// The same at a `rediss://` URL, for which something is to be said of TLS.
@@ -113,16 +116,16 @@ impl RedisAnswers {
     /// As [`new`](Self::new), or if what is given for TLS is not what it should be.
     #[cfg(any(feature = "rustls", feature = "native-tls"))]
     pub fn with_tls(url: &str, tls: RedisTls, secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
-        Self::at(Redis::with_tls(url, tls), secret)
+        Self::on(Redis::with_tls(url, tls).map_err(of_a_lookup)?, secret)
     }
 
-    fn at(redis: Result<Redis, ConfigError>, secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
+    /// Mistakes are about the secret.
+    pub(crate) fn on(redis: Redis, secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
         let secret = Secret::new(secret.into());
         if secret.expose().len() < MIN_SECRET_LENGTH {
             let message = "the secret is too short; write 32 random bytes or more";
             return Err(ConfigError::new(ConfigErrorKind::Lookup, message));
         }
-        let redis = redis.map_err(|error| error.of(ConfigErrorKind::Denylist, ConfigErrorKind::Lookup))?;
         Ok(Self { redis: Arc::new(redis), secret, key: "tower-bearer:answers".into() })
     }
 
@@ -265,6 +268,11 @@ impl Inner {
         };
         Some(Recalled { found, age, left })
     }
+}
+
+/// What a Redis cannot be is said of the denylist.
+fn of_a_lookup(error: ConfigError) -> ConfigError {
+    error.of(ConfigErrorKind::Denylist, ConfigErrorKind::Lookup)
 }
 
 /// No JSON object.

@@ -83,7 +83,7 @@
 //! - Short lives of tokens. A token is accepted until it expires, also if the issuer has withdrawn it in the meantime, unless
 //!   you [deny](crate::ResourceServer::deny) it.
 //! - The Redis of a shared denylist, and the way to it unless that is TLS: whoever can write there can deny, and undo it.
-//! - The Redis of shared answers (`Issuer::shared_answers`) and their secret: whoever can write there and knows the secret can
+//! - The Redis of shared answers (`Issuer::shared_answers`; `shared_answers` in a settings file) and their secret: whoever can write there and knows the secret can
 //!   make a token good. Without the secret an older answer can be put back, as long as that may be believed; claims can be read.
 //! - Hosts that you configure. Those of issuers and key sets may be private, and their names may lead inside.
 //! - Names, where it is not our client that resolves them: over a proxy, with a `reqwest::Client` of your own, or a

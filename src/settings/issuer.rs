@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::answers::AnswersSettings;
 use super::lookup::{IntrospectionSettings, KongSettings};
 use super::{OneOrMany, Settings, network, wrong};
 use crate::error::{ConfigError, ConfigErrorKind};
@@ -32,6 +33,7 @@ pub(super) struct IssuerSettings {
     pub(super) introspection: Option<IntrospectionSettings>,
     pub(super) kong: Option<KongSettings>,
     pub(super) token_prefix: Option<String>,
+    pub(super) shared_answers: Option<AnswersSettings>,
     audience: Option<Vec<String>>,
     algorithms: Option<Vec<String>>,
     profile: Option<String>,

@@ -64,10 +64,16 @@ impl IssuerSettings {
                 );
             }
         };
-        Ok(match &self.token_prefix {
+        let issuer = match &self.token_prefix {
             Some(prefix) => issuer.token_prefix(prefix),
             None => issuer,
-        })
+        };
+        match &self.shared_answers {
+            Some(answers) => {
+                answers.read(issuer, &whole.directory).map_err(|error| error.at("shared_answers"))
+            }
+            None => Ok(issuer),
+        }
     }
 }
 

@@ -52,13 +52,16 @@
 //!
 //! The `Idp` has the `iss` of the file, and serves discovery and `{iss}/jwks`.
 
+mod answers;
 mod denylist;
 mod elsewhere;
 mod issuer;
 mod lookup;
 mod network;
+mod redis;
 mod route;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -235,7 +238,7 @@ impl OneOrMany {
     }
 }
 
-fn wrong(message: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {
+fn wrong(message: impl Into<Cow<'static, str>>) -> ConfigError {
     ConfigError::new(ConfigErrorKind::Settings, message)
 }
 
@@ -255,7 +258,16 @@ fn field(message: &str) -> ConfigError {
         }
         Some(("path", _)) => wrong("missing; write one such as path = \"/orders\"").at("path"),
         Some((name, _)) => wrong("missing; write it").at(name),
-        None => wrong(one_line(message)),
+        None => wrong(one_line(&without_text(message))),
+    }
+}
+
+/// Serde repeats a text where something else is expected, and it may be a secret that is in the wrong place.
+fn without_text(message: &str) -> Cow<'_, str> {
+    let start = "invalid type: string";
+    match message.strip_prefix(start).and_then(|rest| rest.rsplit_once(", expected ")) {
+        Some((_, expected)) => format!("{start}, expected {expected}").into(),
+        None => message.into(),
     }
 }
 

@@ -355,8 +355,12 @@ fn a_mistake_about_the_denylist_names_its_field_and_no_password() {
         assert_eq!(error.kind(), ConfigErrorKind::Denylist, "{denylist}");
         assert!(!format!("{error:?}{error}").contains(PASSWORD), "{error:?}");
     }
-    for (denylist, field) in [("redis = { url = \"x\" }", "denylist.redis.url"), ("", "denylist")] {
+    let bare = format!("redis = \"redis://:{PASSWORD}@127.0.0.1:1/0\"");
+    for (denylist, field) in
+        [("redis = { url = \"x\" }", "denylist.redis.url"), (&*bare, "denylist.redis"), ("", "denylist")]
+    {
         let error = build(denylist).unwrap_err();
+        assert!(!format!("{error:?}{error}").contains(PASSWORD), "{error:?}");
         assert_eq!(error.kind(), ConfigErrorKind::Settings, "{denylist}");
         assert!(error.path().starts_with(field), "{error}");
     }

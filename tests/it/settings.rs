@@ -590,6 +590,8 @@ fn the_readme_lists_every_field() {
         MINIMAL.replace("name =", "x ="),
         format!("{MINIMAL}introspection = {{ x = 1 }}"),
         format!("{MINIMAL}kong = {{ x = 1 }}"),
+        format!("{MINIMAL}shared_answers = {{ x = 1 }}"),
+        format!("{MINIMAL}shared_answers = {{ redis = {{ x = 1 }} }}"),
         format!("{MINIMAL}[[route]]\nx = 1"),
         format!("{MINIMAL}[denylist]\nx = 1"),
         format!("{MINIMAL}[denylist]\nredis = {{ x = 1 }}"),

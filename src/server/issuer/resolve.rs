@@ -250,7 +250,7 @@ impl Issuer {
                 "its tokens are not looked up; leave it out, or write introspection"
             }
             Some(_) if !remembers => {
-                "contradicts without_cache, where each request asks; write one of the two"
+                "contradicts without_cache (cache = false in a file), where each request asks; write one of the two"
             }
             _ => return Ok(()),
         };

@@ -17,6 +17,11 @@ fn folder(name: &str) -> Folder {
     let folder = Folder::new(name);
     folder.write("secret", format!("{SECRET}\r\n"));
     folder.write("empty", "\n");
+    folder.write("answers-secret", format!("{}\r\n", SECRET.repeat(5)));
+    folder.write("short-secret", format!("{}\n\n", &SECRET.repeat(5)[..31]));
+    folder.write("redis-url", format!("redis://:{SECRET}@127.0.0.1:1/0\n"));
+    folder.write("no-redis-url", format!("http://:{SECRET}@127.0.0.1:1/0"));
+    folder.write("redis-tls-url", format!("rediss://:{SECRET}@127.0.0.1:1/0"));
     folder.write("client.pem", include_str!("client_keys/ec-with-parameters.pem"));
     folder.write("ed25519.pem", include_str!("client_keys/ed25519.pem"));
     folder.write("client.json", format!("\n{}\n", super::client_key::Pair::rsa().jwk));
@@ -310,6 +315,129 @@ fn every_mistake_about_looking_up_names_its_field() {
         let error = read(&kong(url)).unwrap_err();
         assert_eq!((error.kind(), error.path()), (K::Url, "issuer[0].kong.admin_url"), "{url}");
         assert!(error.to_string().contains(advice) && !format!("{error:?}").contains(SECRET), "{error}");
+    }
+}
+
+#[test]
+fn every_mistake_about_shared_answers_names_its_field() {
+    use ConfigErrorKind as K;
+    let folder = folder("lookup-answers");
+    let read = |text: &str| {
+        let settings = Settings::read(folder.write("settings.toml", text))?;
+        assert!(!format!("{settings:?}").contains(SECRET));
+        let api = settings.builder()?.fetch(Idp::new(ISSUER));
+        assert!(!format!("{api:?}").contains(SECRET));
+        let own_client = cfg!(any(feature = "rustls", feature = "native-tls"));
+        if own_client { settings.resource_server() } else { api.build() }
+    };
+    let looked_up = of_issuer(&format!("introspection = {{ {BY_FILE}, {AT} }}"));
+    let with = |answers: &str| format!("{looked_up}shared_answers = {{ {answers} }}\n");
+    let redis = |fields: &str| with(&format!("redis = {{ {fields} }}, secret_file = \"answers-secret\""));
+    let secret = |fields: &str| with(&format!("redis = {{ url_file = \"redis-url\" }}, {fields}"));
+    let good = redis("url_file = \"redis-url\"");
+    for text in [
+        good.clone(),
+        redis("url_file = \"redis-url\", key = \"staging\""),
+        format!("cache = true\n{good}"),
+        format!(
+            "{looked_up}[issuer.shared_answers]\nsecret_file = \"answers-secret\"\n[issuer.shared_answers.redis]\nurl_file = \"redis-url\""
+        ),
+    ] {
+        read(&text).unwrap_or_else(|error| panic!("{text}\n{error}"));
+    }
+    let tls = read(&redis("url_file = \"redis-tls-url\""));
+    if cfg!(any(feature = "rustls", feature = "native-tls")) {
+        assert!(tls.is_ok(), "{tls:?}");
+    } else {
+        let error = tls.unwrap_err();
+        assert_eq!((error.kind(), error.path()), (K::Feature, "issuer[0].shared_answers.redis"));
+    }
+    let jwts = of_issuer("jwks_file = \"keys.json\"");
+    read(&jwts).unwrap();
+    read(&format!("cache = false\n{looked_up}")).unwrap();
+    for (text, kind, field, advice) in [
+        (
+            good.replace(&looked_up, &jwts),
+            K::Lookup,
+            "",
+            "not looked up; leave it out, or write introspection",
+        ),
+        (format!("cache = false\n{good}"), K::Lookup, "", "cache = false in a file"),
+        (with("secret_file = \"answers-secret\""), K::Settings, ".redis", "missing"),
+        (redis(""), K::Lookup, ".redis.url_env", "not one place of it; write url_env or url_file"),
+        (
+            redis(&format!("url_file = \"redis-url\", url_env = \"{VARIABLE}\"")),
+            K::Lookup,
+            ".redis.url_env",
+            "not one place",
+        ),
+        (
+            redis("url_env = \"TOWER_BEARER_NO_SUCH\""),
+            K::Lookup,
+            ".redis.url_env",
+            "is no environment variable with a text; set it",
+        ),
+        (
+            redis("url_file = \"absent\""),
+            K::Lookup,
+            ".redis.url_file",
+            "write a path relative to the settings file",
+        ),
+        (redis("url_file = \"no-redis-url\""), K::Lookup, ".redis", "not the URL of a Redis; write one"),
+        (redis("url = \"hunter2\""), K::Settings, ".redis.url", "unknown field"),
+        (redis("url_file = \"redis-url\", key = \"\""), K::Lookup, ".redis.key", "empty; write what"),
+        (secret(""), K::Lookup, ".secret_env", "not one place of it; write secret_env or secret_file"),
+        (
+            secret(&format!("secret_file = \"answers-secret\", secret_env = \"{VARIABLE}\"")),
+            K::Lookup,
+            ".secret_env",
+            "not one place",
+        ),
+        (secret("secret_env = \"TOWER_BEARER_NO_SUCH\""), K::Lookup, ".secret_env", "set it"),
+        (
+            secret(&format!("secret_env = \"{VARIABLE}\"")),
+            K::Lookup,
+            ".secret_env",
+            "32 random bytes or more",
+        ),
+        (secret("secret_file = \"absent\""), K::Lookup, ".secret_file", "relative to the settings file"),
+        (secret("secret_file = \"short-secret\""), K::Lookup, ".secret_file", "32 random bytes or more"),
+        (secret("secret_file = \"empty\""), K::Lookup, ".secret_file", "32 random bytes or more"),
+        (secret("secret = \"hunter2\""), K::Settings, ".secret", "unknown field"),
+        (
+            format!("{looked_up}shared_answers = \"hunter2\""),
+            K::Settings,
+            "",
+            "a table with redis and secret_file",
+        ),
+        (
+            with("redis = \"redis://:hunter2@127.0.0.1, expected x\", secret_file = \"answers-secret\""),
+            K::Settings,
+            ".redis",
+            "expected a table such as { url_env =",
+        ),
+    ] {
+        let error = read(&text).expect_err(&text);
+        let path = format!("issuer[0].shared_answers{field}");
+        assert_eq!((error.kind(), error.path()), (kind, &*path), "{text}\n{error}");
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(advice), "{text}\n{shown}");
+        assert!(!error.to_string().contains('\n') && !shown.contains(SECRET), "{text}\n{shown}");
+    }
+    #[cfg(any(feature = "rustls", feature = "native-tls"))]
+    for (fields, field, advice) in [
+        ("url_file = \"redis-url\", ca_file = \"absent\"", "ca_file", "cannot be read"),
+        ("url_file = \"redis-tls-url\", ca_file = \"empty\"", "ca_file", "holds no PEM"),
+        (
+            "url_file = \"redis-tls-url\", client_certificate_file = \"empty\"",
+            "client_certificate_file",
+            "without a key",
+        ),
+    ] {
+        let error = read(&redis(fields)).unwrap_err();
+        let path = format!("issuer[0].shared_answers.redis.{field}");
+        assert_eq!((error.kind(), error.path()), (K::Lookup, &*path), "{fields}: {error}");
+        assert!(error.to_string().contains(advice), "{error}");
     }
 }
 

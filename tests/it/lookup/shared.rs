@@ -1,22 +1,27 @@
 //! Answers that servers share in a real Redis.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower_bearer::manual::defaults::{ACTIVE_FOR, ENDLESS_ACTIVE_FOR, REFUSED_FOR};
+use tower_bearer::settings::Settings;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
-    Algorithm, BearerAuthLayer, Clock, ConfigErrorKind, Denial, Found, FoundClaims, Issuer, Keys,
-    LookupErrorKind, LookupFuture, OpaqueToken, RedisAnswers, ResourceServer, TokenError, TokenLookup,
+    Algorithm, BearerAuthLayer, Clock, ConfigErrorKind, Denial, Fetch, FetchFuture, FetchRequest,
+    FetchResponse, Found, FoundClaims, Introspection, Issuer, Keys, LookupErrorKind, LookupFuture,
+    OpaqueToken, RedisAnswers, ResourceServer, TokenError, TokenLookup,
 };
 
 use super::{Book, OPAQUE, World};
 use crate::deny_redis::within;
 use crate::leaks::captured;
 use crate::redis_server::{PASSWORD, Redis};
+use crate::settings::Folder;
 use crate::support::{API, ISSUER, app, bearer, seconds, status};
 
 const SECRET: &[u8] = b"a secret of the fleet, at random";
@@ -572,6 +577,66 @@ fn every_mistake_about_shared_answers_is_said_at_once() {
         assert_eq!(error.kind(), ConfigErrorKind::Lookup);
         assert!(error.to_string().contains(advice), "{error}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+/// A server by a file and one by the builder share what was said, and with another secret or key nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settings_file_names_the_redis_and_the_secret() {
+    let Some(redis) = Redis::start() else { return };
+    let (folder, clock) = (Folder::new("shared-answers"), ManualClock::new());
+    folder.write("redis-url", redis.url() + "\n");
+    folder.write("answers-secret", [SECRET, b"\r\n"].concat());
+    folder.write("other-secret", SECRET.repeat(2));
+    folder.write("our-secret", "hunter2");
+    let endpoint = Answering::default();
+    let text = |answers: &str| {
+        format!(
+            "resource = \"{API}\"\n[[issuer]]\niss = \"{ISSUER}\"\nintrospection = {{ endpoint = \"{ISSUER}/introspect\", client_id = \"api\", client_secret_file = \"our-secret\" }}\nshared_answers = {{ {answers} }}\n"
+        )
+    };
+    let server = |answers: &str| {
+        let settings = Settings::read(folder.write("settings.toml", text(answers))).unwrap();
+        settings.builder().unwrap().fetch(endpoint.clone()).clock(clock.clone()).build().unwrap()
+    };
+    let url = "redis = { url_file = \"redis-url\" }";
+    let ours = format!("{url}, secret_file = \"answers-secret\"");
+    let staging = ours.replace(" }", ", key = \"staging\" }");
+    let by_hand = Introspection::at(format!("{ISSUER}/introspect")).basic("api", "hunter2");
+    let by_hand = Issuer::new(ISSUER).introspection(by_hand).shared_answers(answers(&redis.url()));
+    let by_hand = ResourceServer::builder(API).issuer(by_hand).fetch(endpoint.clone()).clock(clock.clone());
+    for (api, asked, kept) in [
+        (server(&ours), 1, 1),
+        (server(&ours), 1, 1),
+        (by_hand.build().unwrap(), 1, 1),
+        (server(&format!("{url}, secret_file = \"other-secret\"")), 2, 2),
+        (server(&staging), 3, 3),
+        (server(&staging), 3, 3),
+    ] {
+        assert_eq!(api.verify(OPAQUE).await.unwrap().client_id(), Some("robot"));
+        assert_eq!(endpoint.asked(), asked);
+        shared(&redis, kept).await;
+    }
+    let staged = held(&redis).iter().filter(|key| key.starts_with("staging:")).count();
+    assert_eq!((staged, held(&redis).len()), (1, 3));
+}
+
+/// An introspection endpoint to which every token is active.
+#[derive(Clone, Default)]
+struct Answering(Arc<AtomicUsize>);
+
+impl Answering {
+    fn asked(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Fetch for Answering {
+    fn fetch(&self, request: FetchRequest) -> FetchFuture {
+        assert!(request.form().unwrap().contains(OPAQUE));
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let said = json!({"active": true, "aud": API, "client_id": "robot", "exp": 4_102_444_800_u64});
+        Box::pin(async move { Ok(FetchResponse::new(StatusCode::OK, HeaderMap::new(), said.to_string())) })
     }
 }
 
