@@ -26,7 +26,7 @@ KINDS = {"warm_1": "1 known", "warm_10000": "10 000 known", "cold": "new"}
 
 def main():
     ratios, peers, rates = read("ratios.json"), read("peers.json"), criterion()
-    parts = [machine()]
+    parts = [machine(peers)]
     if peers:
         parts += [beside_others(peers)]
         (HERE / "benchmarks.svg").write_text(svg(peers))
@@ -56,7 +56,7 @@ def read(name):
 # The tables.
 
 
-def machine():
+def machine(peers):
     def output(*command):
         return subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=False).stdout.strip()
 
@@ -73,7 +73,9 @@ def machine():
         "system": f"{platform.system()} {platform.release().split('-')[0]}, {platform.machine()}",
         "compiler": output("rustc", "--version"),
         "commit": output("git", "rev-parse", "--short", "HEAD"),
+        "commit, beside other crates": peers and peers["commit"],
     }
+    rows = {name: value for name, value in rows.items() if value}
     return "## The machine\n\n" + rows_of(["", ""], rows.items())
 
 
