@@ -38,7 +38,7 @@ pub const MIN_OPAQUE_LENGTH: usize = 8;
 /// of something; encrypted ones hold claims.
 pub const MAX_OPAQUE_LENGTH: usize = 4096;
 
-/// How long the store of [shared answers](crate::Issuer::shared_answers) may take before whoever issued the token is asked
+/// How long the store of shared answers (`Issuer::shared_answers`) may take before whoever issued the token is asked
 /// instead.
 pub const ANSWERS_TIMEOUT: Duration = Duration::from_millis(250);
 

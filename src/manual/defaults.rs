@@ -96,7 +96,7 @@
 //! | [`REFUSED_FOR`] | 10 | s | somebody who sends a bad token again and again costs six calls a minute; a token that becomes good is soon good here |
 //! | [`MAX_REFUSED`] | 10000 | tokens | by their digests, 1 MiB; the oldest make room |
 //! | [`LOOKUP_TIMEOUT`] | 3 | s | in the queue and for the answer: a request that waits longer is answered 503 |
-//! | [`ANSWERS_TIMEOUT`] | 250 | ms | for [shared answers](crate::Issuer::shared_answers): Redis takes one; beyond it, asking costs no more than waiting |
+//! | [`ANSWERS_TIMEOUT`] | 250 | ms | for shared answers (`Issuer::shared_answers`): Redis takes one; beyond it, asking costs no more than waiting |
 //! | [`ANSWERS_PAUSE`] | 1 | s | a Redis that has failed is left alone: not every look-up is to wait for it first |
 //! | [`MAX_ANSWER_AGE`] | 60 | s | of a [signed](crate::Introspection::signed) answer, besides the leeway: it is given when we ask, and one that somebody has kept is worth nothing |
 //! | [`MAX_LOOKUPS`] | 64 | calls | at the same moment; at 20 ms each, 3200 a second |
