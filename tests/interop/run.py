@@ -337,7 +337,24 @@ class Peer(Server):
         return answer.json()
 
 
-class Cached:
+class Local:
+    """A server of ours, which stands before a peer while the `with` lasts."""
+
+    def __init__(self, handler):
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Cached(Local):
     """A peer's key set at another port, with the shortest `Cache-Control` that counts: it is refreshed each minute."""
 
     MAX_AGE = 60
@@ -360,23 +377,14 @@ class Cached:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.jwks = f"http://127.0.0.1:{self.server.server_address[1]}/jwks"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
+        self.jwks = f"{self.url}/jwks"
 
     def last_good(self):
         return max(when for status, when in self.answers if status == 200)
 
 
-class KongAdmin:
+class KongAdmin(Local):
     """The admin port of a Kong before a peer that has Kong's list of tokens, but asks for a password and lists no
     credentials. `secret` is the password that the peer is told."""
 
@@ -408,17 +416,7 @@ class KongAdmin:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
 
 
 def toml(listen="127.0.0.1:0", resource=RESOURCE, cache=True, issuers=(), routes=()):
