@@ -27,9 +27,9 @@ use crate::split::Split;
 use crate::tally::{Expected, Tally};
 use crate::world::{Way, World};
 
-/// Of what the server answers flat out. Where it is called, one client cannot send more in time: it would wait for itself.
-const SHARE_CALLED: f64 = 0.15;
-const SHARE_HTTP: f64 = 0.4;
+/// What a flood is, of what the server answers flat out: one that leaves it much room, and one that leaves it less.
+const LITTLE: f64 = 0.15;
+const MUCH: f64 = 0.4;
 
 /// With more processors than this busy with other programs, a round is left out.
 const UNDISTURBED: f64 = 0.1;
@@ -93,16 +93,12 @@ pub(crate) fn compare(size: Size) -> Result<Vec<String>, Error> {
         // The first one fetches the keys.
         Tally::default().send(&world.called(), &world.good()).await;
         let client = Handle::current();
+        let called = "the layer called on the server's processors";
         for (name, good, flood, runtime, share) in [
-            (
-                "the layer called on the server's processors",
-                world.called(),
-                world.called(),
-                &server,
-                SHARE_CALLED,
-            ),
+            (called, world.called(), world.called(), &server, LITTLE),
+            (called, world.called(), world.called(), &server, MUCH),
             // Two clients, each with its own connections.
-            ("HTTP/1.1 on loopback", world.http(), world.http(), &client, SHARE_HTTP),
+            ("HTTP/1.1 on loopback", world.http(), world.http(), &client, MUCH),
         ] {
             println!("good requests beside a paced flood, {name}:");
             Comparison { world: &world, size: &size, good, flood, runtime, share }.run(&mut broken).await?;
