@@ -164,13 +164,13 @@ impl Policy {
                 if let Some(refused) = allow(&verified.token) {
                     return refused;
                 }
-                let before = verified.token.clone();
+                let before = self.live.then(|| verified.token.clone());
                 let Verified { token, cached } = match confirm(verified) {
                     Ok(verified) => verified,
                     Err(decision) => return decision,
                 };
                 // It may be of somebody else now.
-                if !token.is_same(&before) {
+                if before.is_some_and(|before| !token.is_same(&before)) {
                     record(&token);
                 }
                 let issuer = token.issuer_name();
