@@ -4,7 +4,7 @@
 #[cfg(not(tower_bearer_model))]
 pub(crate) use std::hash::RandomState;
 #[cfg(not(tower_bearer_model))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 #[cfg(not(tower_bearer_model))]
 pub(crate) use std::sync::{Mutex, MutexGuard, RwLock};
 

@@ -127,8 +127,10 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+/// Without 128 bits, which every request would wait for.
 fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    seconds.saturating_mul(MICROS).saturating_add(i64::from(duration.subsec_micros()))
 }
 
 const MICROS: i64 = 1_000_000;

@@ -1,7 +1,7 @@
 //! Reading `Authorization: Bearer` (RFC 6750 §2.1, RFC 9110 §11.4).
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, Entry};
 
 /// What the request carries.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,14 +16,17 @@ pub(super) enum Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// Only the header counts: tokens in a query or a body are not looked for (OAuth 2.1 §5.1).
-    pub(super) fn read(headers: &'a HeaderMap) -> Self {
-        let Some(value) = headers.get(AUTHORIZATION) else { return Self::None };
+    /// Only the header counts: tokens in a query or a body are not looked for (OAuth 2.1 §5.1). From here on nobody's Debug
+    /// output shows what it holds.
+    pub(super) fn read(headers: &'a mut HeaderMap) -> Self {
         // RFC 6750 §2: one method, once. Which of two would be meant is not for us to guess.
         let some_name_comes_twice = headers.len() > headers.keys_len();
         if some_name_comes_twice && headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+            Self::hide(headers);
             return Self::Malformed;
         }
+        let Some(value) = headers.get_mut(AUTHORIZATION) else { return Self::None };
+        value.set_sensitive(true);
         let value = value.as_bytes();
         // As nearly everybody writes it.
         if let Some(token @ [first, ..]) = value.strip_prefix(b"Bearer ")
@@ -43,6 +46,15 @@ impl<'a> Credentials<'a> {
         match rest.split_at_checked(spaces) {
             Some((spaces, token)) if !spaces.is_empty() && !token.is_empty() => Self::Bearer(token),
             _ => Self::Malformed,
+        }
+    }
+
+    /// However many lines there are: nobody's Debug output shows them.
+    pub(super) fn hide(headers: &mut HeaderMap) {
+        if headers.contains_key(AUTHORIZATION)
+            && let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION)
+        {
+            lines.iter_mut().for_each(|line| line.set_sensitive(true));
         }
     }
 }
@@ -95,9 +107,9 @@ mod tests {
             (b" Bearer abc", Malformed),
             (b"=x", Malformed),
         ] {
-            let headers = headers(&[line]);
+            let mut headers = headers(&[line]);
             // As the layer does with what is no good token.
-            let read = match Credentials::read(&headers) {
+            let read = match Credentials::read(&mut headers) {
                 Bearer(text) if !is_token68(text) => Malformed,
                 read => read,
             };
@@ -107,11 +119,11 @@ mod tests {
 
     #[test]
     fn rfc6750_2_one_header_only() {
-        assert_eq!(Credentials::read(&headers(&[])), Credentials::None);
+        assert_eq!(Credentials::read(&mut headers(&[])), Credentials::None);
         for second in [&b"Bearer abc"[..], b"Bearer def", b"Basic abc"] {
-            assert_eq!(Credentials::read(&headers(&[b"Bearer abc", second])), Credentials::Malformed);
-            assert_eq!(Credentials::read(&headers(&[second, b"Bearer abc"])), Credentials::Malformed);
+            assert_eq!(Credentials::read(&mut headers(&[b"Bearer abc", second])), Credentials::Malformed);
+            assert_eq!(Credentials::read(&mut headers(&[second, b"Bearer abc"])), Credentials::Malformed);
         }
-        assert_eq!(Credentials::read(&headers(&[b"Basic a", b"Basic a"])), Credentials::Malformed);
+        assert_eq!(Credentials::read(&mut headers(&[b"Basic a", b"Basic a"])), Credentials::Malformed);
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, Entry, HeaderMap};
-use http::{Extensions, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 
 use super::credentials::Credentials;
 use crate::access::{Ask, MethodAccess};
@@ -74,20 +73,30 @@ impl Policy {
     /// `waited` is how that ended which an earlier decision was to wait for. There is one wait for what it takes to verify
     /// the token, and on a live layer one more for what its issuer says of it; after them the answer is final.
     pub(super) fn decide<B>(&self, request: &mut Request<B>, waited: Option<&Waited>) -> Decision {
-        // From here on nobody's Debug output shows it.
-        if let Some(line) = request.headers_mut().get_mut(AUTHORIZATION) {
-            line.set_sensitive(true);
-        }
         let ask = match &self.access {
             Access::Always(ask) => ask,
             Access::ByMethod(methods) => methods.at(request.uri().path()),
         };
+        // Apart for as long as the token is read where it is, among the headers.
+        let mut extensions = std::mem::take(request.extensions_mut());
+        let decision = self.decide_on(ask, request.headers_mut(), &mut extensions, waited);
+        *request.extensions_mut() = extensions;
+        decision
+    }
+
+    fn decide_on(
+        &self,
+        ask: &Ask,
+        headers: &mut HeaderMap,
+        extensions: &mut Extensions,
+        waited: Option<&Waited>,
+    ) -> Decision {
         let Ask::Token { rule, optional, scope } = ask else {
-            hide_all(request.headers_mut());
+            Credentials::hide(headers);
             // Public: what another server has verified is nobody's business here.
             let ours = |token: &Token| token.was_verified_by(&self.server.0.identity);
-            if request.extensions().get().is_some_and(|token| !ours(token)) {
-                request.extensions_mut().remove::<Token>();
+            if extensions.get().is_some_and(|token| !ours(token)) {
+                extensions.remove::<Token>();
             }
             return Decision::Pass;
         };
@@ -121,20 +130,17 @@ impl Policy {
                 }
             }
         };
-        let raw = match Credentials::read(request.headers()) {
+        let raw = match Credentials::read(headers) {
             Credentials::Bearer(raw) => raw,
             Credentials::None if *optional => {
-                request.extensions_mut().remove::<Token>();
-                request.extensions_mut().insert(Anonymous { server: self.server.0.identity.clone() });
+                extensions.remove::<Token>();
+                extensions.insert(Anonymous { server: self.server.0.identity.clone() });
                 return Decision::Pass;
             }
             Credentials::None => return refuse(Rejection::new(RejectionKind::NoCredentials)),
-            Credentials::Malformed => {
-                hide_all(request.headers_mut());
-                return refuse(Rejection::new(RejectionKind::MalformedRequest));
-            }
+            Credentials::Malformed => return refuse(Rejection::new(RejectionKind::MalformedRequest)),
         };
-        if let Some(token) = request.extensions().get::<Token>()
+        if let Some(token) = extensions.get::<Token>()
             && self.has_verified(token, raw)
             && (waited.is_none() || self.server.0.still_holds(token))
         {
@@ -150,7 +156,7 @@ impl Policy {
             }
             if self.live {
                 match confirm(Verified { token: token.clone(), cached: true }) {
-                    Ok(Verified { token, .. }) => request.extensions_mut().insert(token),
+                    Ok(Verified { token, .. }) => extensions.insert(token),
                     Err(decision) => return decision,
                 };
             }
@@ -175,7 +181,7 @@ impl Policy {
                 }
                 let issuer = token.issuer_name();
                 self.server.0.identity.observers.tell(&Event::Accepted { issuer, cached });
-                request.extensions_mut().insert(token);
+                extensions.insert(token);
                 Decision::Pass
             }
             Err(Stop::Refused(rejection)) if rejection.is_unread() && !is_token68(raw) => {
@@ -211,15 +217,6 @@ impl Policy {
         token.was_verified_by(&self.server.0.identity)
             && token.is(raw)
             && self.trusted.includes(token.issuer_name())
-    }
-}
-
-/// Where there may be more than one line: nobody's Debug output shows the others either.
-fn hide_all(headers: &mut HeaderMap) {
-    if headers.contains_key(AUTHORIZATION)
-        && let Entry::Occupied(mut lines) = headers.entry(AUTHORIZATION)
-    {
-        lines.iter_mut().for_each(|line| line.set_sensitive(true));
     }
 }
 

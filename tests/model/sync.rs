@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use loom::sync::Condvar;
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 pub(crate) use loom::sync::{Mutex, MutexGuard, RwLock};
 
 /// Chance, which must be the same for every order of the same events.

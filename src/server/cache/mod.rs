@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub use self::near::MAX_CACHED_BY_THREAD;
 use self::near::Near;
 use super::verify::Trusted;
-use crate::sync::{AtomicBool, RandomState, RwLock};
+use crate::sync::{AtomicU64, RandomState, RwLock};
 use crate::token::Token;
 
 #[cfg(all(test, tower_bearer_model))]
@@ -66,14 +66,21 @@ pub(super) struct Cache {
 #[derive(Default)]
 struct Hashed(u64);
 
-/// Microseconds after the cache was made: half of what an `Instant` takes.
+/// The last bit of [`Verdict::state`].
+const USED: u64 = 1;
+
+/// Microseconds after the cache was made: half of what an `Instant` takes, in 63 bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment(u64);
 
 impl Moment {
     /// So long after the cache was made.
     fn after(start: Duration) -> Self {
-        Self(u64::try_from(start.as_micros()).unwrap_or(u64::MAX))
+        Self(u64::try_from(start.as_micros()).unwrap_or(u64::MAX).min(u64::MAX >> 1))
+    }
+
+    fn since_start(self) -> Duration {
+        Duration::from_micros(self.0)
     }
 }
 
@@ -89,10 +96,9 @@ struct Verdict {
     token: Token,
     /// Who was asked, if the token does not say whom to ask: then the answer is one to this question only.
     asked: Option<Box<Trusted>>,
-    /// It is forgotten then.
-    until: Moment,
-    /// Somebody has sent it again since it was last considered for eviction.
-    used: AtomicBool,
+    /// When it is forgotten, and in the last bit whether somebody has sent it again since it was last considered for
+    /// eviction: there is one of these for each token, and it takes no more than it must.
+    state: AtomicU64,
 }
 
 /// `order` has each key of `by_hash` once; `bytes` is the sum of their sizes.
@@ -112,7 +118,7 @@ impl Cache {
 
     /// What this thread remembers about this very text, if it has come to it often.
     pub(super) fn find_near(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
-        self.near.find(raw, trusted, self.moment(now))
+        self.near.find(raw, trusted, now)
     }
 
     /// What was found about this very text, byte for byte.
@@ -123,14 +129,17 @@ impl Cache {
         let (hash, age) = (self.hash(raw), self.near.age());
         let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
         let verdict = shard.find(hash, raw)?;
-        if self.moment(now) >= verdict.until
+        let until = verdict.until();
+        if self.moment(now) >= until
             || !trusted.is_answered_by(verdict.asked.as_deref(), verdict.token.issuer_name())
         {
             return None;
         }
         verdict.note_use();
-        let (token, until) = (verdict.token.clone(), verdict.until);
-        if self.near.wants(&token) {
+        let token = verdict.token.clone();
+        if self.near.wants(&token)
+            && let Some(until) = self.start.checked_add(until.since_start())
+        {
             let asked = verdict.asked.clone();
             drop(shard);
             self.near.keep(&token, asked, until, age);
@@ -209,14 +218,23 @@ impl Limits {
 
 impl Verdict {
     fn new(token: Token, asked: Option<Trusted>, until: Moment) -> Self {
-        Self { token, asked: asked.map(Box::new), until, used: AtomicBool::new(false) }
+        Self { token, asked: asked.map(Box::new), state: AtomicU64::new(until.0 << 1) }
+    }
+
+    fn until(&self) -> Moment {
+        Moment(self.state.load(Ordering::Relaxed) >> 1)
     }
 
     /// It has served again. Written once only, so that a token in constant use is read alone.
     fn note_use(&self) {
-        if !self.used.load(Ordering::Relaxed) {
-            self.used.store(true, Ordering::Relaxed);
+        if self.state.load(Ordering::Relaxed) & USED == 0 {
+            self.state.fetch_or(USED, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it has served since this was last asked.
+    fn was_used(&self) -> bool {
+        self.state.fetch_and(!USED, Ordering::Relaxed) & USED != 0
     }
 
     fn size(&self) -> usize {
@@ -248,7 +266,7 @@ impl Shard {
     /// Makes room and takes it in; returns what had to go.
     fn insert(&mut self, hash: u64, verdict: Verdict, now: Moment) -> Vec<Verdict> {
         let mut gone: Vec<_> = self.remove(hash).into_iter().collect();
-        while self.oldest().is_some_and(|oldest| oldest.until <= now) {
+        while self.oldest().is_some_and(|oldest| oldest.until() <= now) {
             gone.extend(self.evict(now));
         }
         let Some(left) = self.limits.bytes.checked_sub(verdict.size()) else { return gone };
@@ -265,7 +283,7 @@ impl Shard {
     /// does not push out those that come all the time.
     fn evict(&mut self, now: Moment) -> Option<Verdict> {
         for _ in 0..self.order.len() {
-            if !self.oldest().is_some_and(|v| now < v.until && v.used.swap(false, Ordering::Relaxed)) {
+            if !self.oldest().is_some_and(|v| now < v.until() && v.was_used()) {
                 break;
             }
             self.order.rotate_left(1);

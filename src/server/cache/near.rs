@@ -2,10 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use thread_local::ThreadLocal;
 
-use super::Moment;
 use crate::server::verify::Trusted;
 use crate::sync::AtomicUsize;
 use crate::token::Token;
@@ -41,14 +41,14 @@ struct Kept {
     end: u128,
     token: Token,
     asked: Option<Box<Trusted>>,
-    until: Moment,
+    until: Instant,
     /// Of what it was copied from.
     age: usize,
     turns: Cell<u8>,
 }
 
 impl Near {
-    pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Moment) -> Option<Token> {
+    pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
         let (slots, end) = (self.slots.get()?.try_borrow().ok()?, end(raw)?);
         let kept = slots.at(end)?.kept.as_ref()?;
         // Texts are compared only where the whole end is the same: how long it takes tells nothing of one that is kept.
@@ -74,7 +74,7 @@ impl Near {
     }
 
     /// `age` is what it [was](Self::age) before the token was asked for.
-    pub(super) fn keep(&self, token: &Token, asked: Option<Box<Trusted>>, until: Moment, age: usize) {
+    pub(super) fn keep(&self, token: &Token, asked: Option<Box<Trusted>>, until: Instant, age: usize) {
         let Some(end) = end(token.raw()) else { return };
         let kept = Kept { end, token: token.copy(), asked, until, age, turns: Cell::new(0) };
         self.change(end, |slot| slot.kept = Some(kept));
@@ -136,6 +136,8 @@ fn place(end: u128) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::tests::token_on;
     use super::*;
 
@@ -145,7 +147,11 @@ mod tests {
         token_on(raw, " ".repeat(claims))
     }
 
-    fn kept(near: &Near, token: &Token, until: Moment) -> bool {
+    fn in_a_second() -> Instant {
+        Instant::now().checked_add(Duration::from_secs(1)).unwrap()
+    }
+
+    fn kept(near: &Near, token: &Token, until: Instant) -> bool {
         let wanted = near.wants(token);
         if wanted {
             near.keep(token, None, until, near.age());
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_comes_twice_in_a_row_is_kept_until_its_end() {
-        let (near, now, until) = (Near::default(), Moment(0), Moment(1));
+        let (near, now, until) = (Near::default(), Instant::now(), in_a_second());
         let one = token("one token of many", 0);
         let others = (0..10_000).map(|n| token(&format!("another token {n:08}"), 0));
         let mut neighbours = others.filter(|other| end(other.raw()).map(place) == end(one.raw()).map(place));
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn all_is_forgotten_and_what_was_read_before_is_not_kept_after() {
-        let (near, now, until) = (Near::default(), Moment(0), Moment(1));
+        let (near, now, until) = (Near::default(), Instant::now(), in_a_second());
         let one = token("one token of many", 0);
         let before = near.age();
         assert_eq!([false, true], [(), ()].map(|()| kept(&near, &one, until)));
@@ -194,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_shared_one_is_asked_from_time_to_time() {
-        let (near, now, until) = (Near::default(), Moment(0), Moment(1));
+        let (near, now, until) = (Near::default(), Instant::now(), in_a_second());
         let one = token("one token of many", 0);
         assert_eq!([false, true], [(), ()].map(|()| kept(&near, &one, until)));
         let turns = usize::from(TURNS);
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_is_large_is_left_to_the_shared_one() {
-        let (near, until) = (Near::default(), Moment(1));
+        let (near, until) = (Near::default(), in_a_second());
         for (claims, fits) in [(MAX_SIZE / 2, true), (MAX_SIZE, false)] {
             let token = token("one token of many", claims);
             assert_eq!([(), ()].map(|()| kept(&near, &token, until)), [false, fits]);
