@@ -82,8 +82,8 @@ fn compare(
     connect: impl Fn(SocketAddr, String) -> Client,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let turns = effort.rounds.div_ceil(3).max(2);
-    let turn = Duration::from_millis(effort.serve / 10);
+    let turns = effort.rounds * 2;
+    let turn = Duration::from_millis(effort.serve);
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     runtime.block_on(async {
         let mut clients = [Vec::new(), Vec::new()];
@@ -93,9 +93,10 @@ fn compare(
             }
         }
         for round in 0..=turns {
-            let mut taken = Vec::new();
-            for (server, clients) in servers.iter().zip(&mut clients) {
-                taken.push(drive(server, clients, turn).await);
+            let mut taken = [(0.0, 0.0); 2];
+            // Now the one first, now the other.
+            for place in [round % 2, 1 - round % 2] {
+                taken[place] = drive(&servers[place], &mut clients[place], turn).await;
             }
             if round > 0 {
                 rates.push(taken[1].0 / taken[0].0);

@@ -112,13 +112,9 @@ pub(crate) struct Flood {
 
 impl Flood {
     pub(crate) fn begin(world: &World, way: &Way, kind: &Kind) -> Self {
-        Self::begin_on(&Handle::current(), world, way, kind)
-    }
-
-    pub(crate) fn begin_on(runtime: &Handle, world: &World, way: &Way, kind: &Kind) -> Self {
         let (stop, tally) = (Arc::new(AtomicBool::new(false)), Arc::new(Tally::default()));
         let senders = match way {
-            Way::Called(_) => runtime.metrics().num_workers(),
+            Way::Called(_) => Handle::current().metrics().num_workers(),
             Way::Http(_) => CONNECTIONS,
         };
         let sender = || {
@@ -134,7 +130,7 @@ impl Flood {
         };
         let mut running = JoinSet::new();
         for _ in 0..senders {
-            running.spawn_on(sender(), runtime);
+            running.spawn(sender());
         }
         Self { senders: running, stop, tally }
     }

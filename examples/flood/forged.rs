@@ -16,7 +16,8 @@ use tokio::runtime::Handle;
 
 use crate::Error;
 use crate::flat_out::{Flood, Kind};
-use crate::paced::{FlatOut, Good, Latencies, Pause, Seen, Turn, take_turns};
+use crate::paced::{Good, Pause};
+use crate::seen::{FlatOut, Latencies, Seen, Turn, take_turns};
 use crate::tally::{Expected, Tally};
 use crate::world::{Way, World};
 

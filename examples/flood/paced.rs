@@ -1,6 +1,6 @@
 //! What good requests notice of made-up key ids, on a machine that has room for both.
 //!
-//! The client has one processor for itself and the server the others (`split.rs`), so that what is measured is the server,
+//! The client has one processor for itself and the server another (`split.rs`), so that what is measured is the server,
 //! and not how the system shares a processor between the two.
 //!
 //! Good requests, half of them with one token that is known and half with a new one each, are sent at a constant rate:
@@ -12,7 +12,16 @@
 //! a pause shows in all the requests that fell due in it. The client never sleeps, so that no request is sent late because a
 //! processor had to wake up.
 //!
-//! The loads take turns for several rounds. A figure is the median of the rounds and a ratio is the median of the ratios
+//! A server sleeps when it has nothing to do, and the rarer its requests are, the longer each waits for it to wake up: on a
+//! virtual machine it can be milliseconds until a processor that slept is back. That is what users see, and it is more of the
+//! latency than all the layer does. So the same is measured once more with a server that never sleeps.
+//!
+//! A machine takes its processors away from busy programs, too: virtual ones for milliseconds, several times a second
+//! (seen), and what was due then waits, the longer the more there is to do. The first row is of an empty loop on the server's
+//! processor, which looks at the clock and does nothing else: what it notices no server can undo. Turns are short, so
+//! that in many of them nothing of the kind happens.
+//!
+//! The loads take turns for many rounds. A figure is the median of the rounds and a ratio is the median of the ratios
 //! within each round, so that a machine that gets slower meanwhile spoils neither. A round in which other programs were busy
 //! is left out and done again, but not for ever: how busy they were is printed beside the figures.
 
@@ -22,7 +31,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::Error;
-use crate::flat_out::{Flood, Kind};
+use crate::busy::Processors;
+use crate::flat_out::Kind;
+use crate::seen::{FlatOut, Latencies, Turn, median, take_turns};
 use crate::split::Split;
 use crate::tally::{Expected, Tally};
 use crate::world::{Way, World};
@@ -31,8 +42,11 @@ use crate::world::{Way, World};
 const LITTLE: f64 = 0.15;
 const MUCH: f64 = 0.4;
 
-/// With more processors than this busy with other programs, a round is left out.
-const UNDISTURBED: f64 = 0.1;
+/// Requests that are under way at most while it is found out how many the server answers flat out.
+const UNDER_WAY: u64 = 256;
+
+/// How often that is found out; the median counts.
+const CALIBRATIONS: usize = 5;
 
 pub(crate) struct Size {
     pub(crate) rounds: usize,
@@ -52,37 +66,6 @@ pub(crate) struct Good {
     length: Duration,
 }
 
-/// What was seen under one load, a round after the other.
-#[derive(Default)]
-pub(crate) struct Seen(Vec<Turn>);
-
-/// One load in one round.
-pub(crate) struct Turn {
-    known: Latencies,
-    fresh: Latencies,
-    /// `None` where the system does not say.
-    busy: Option<Busy>,
-    /// Of a flood without a pace.
-    pub(crate) flat_out: FlatOut,
-}
-
-/// What became of a flood without a pace, and of new tokens beside it.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct FlatOut {
-    pub(crate) per_second: f64,
-    /// So many in a hundred were answered 503.
-    pub(crate) unavailable: f64,
-    /// Of the new tokens.
-    pub(crate) new_unavailable: f64,
-}
-
-/// In microseconds.
-#[derive(Clone, Copy)]
-pub(crate) struct Latencies {
-    p50: f64,
-    p99: f64,
-}
-
 pub(crate) fn compare(size: Size) -> Result<Vec<String>, Error> {
     let split = Split::new()?;
     println!("{split}");
@@ -93,19 +76,33 @@ pub(crate) fn compare(size: Size) -> Result<Vec<String>, Error> {
         // The first one fetches the keys.
         Tally::default().send(&world.called(), &world.good()).await;
         let client = Handle::current();
-        let called = "the layer called on the server's processors";
-        for (name, good, flood, runtime, share) in [
-            (called, world.called(), world.called(), &server, LITTLE),
-            (called, world.called(), world.called(), &server, MUCH),
-            // Two clients, each with its own connections.
-            ("HTTP/1.1 on loopback", world.http(), world.http(), &client, MUCH),
-        ] {
-            println!("good requests beside a paced flood, {name}:");
-            Comparison { world: &world, size: &size, good, flood, runtime, share }.run(&mut broken).await?;
+        for (how, sleeps) in [("sleeps when it has nothing to do", true), ("never sleeps", false)] {
+            let awake = (!sleeps).then(|| server.spawn(stay_awake()));
+            for (name, good, flood, runtime, share) in [
+                ("called directly", world.called(), world.called(), &server, LITTLE),
+                ("called directly", world.called(), world.called(), &server, MUCH),
+                // Two clients, each with its own connections.
+                ("HTTP/1.1 on loopback", world.http(), world.http(), &client, MUCH),
+            ] {
+                println!("good requests beside a paced flood, {name}; the server {how}:");
+                let comparison =
+                    Comparison { world: &world, size: &size, good, flood, server: &server, runtime, share };
+                comparison.run(&mut broken).await?;
+            }
+            if let Some(awake) = awake {
+                awake.abort();
+            }
         }
         world.check_budget(&mut broken)?;
         Ok(broken)
     })?
+}
+
+/// One task of the server always has something to do.
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
 }
 
 struct Comparison<'a> {
@@ -114,6 +111,7 @@ struct Comparison<'a> {
     /// The way of the good requests that are measured.
     good: Way,
     flood: Way,
+    server: &'a Handle,
     /// Where requests are made.
     runtime: &'a Handle,
     /// What the floods are, of what is answered flat out.
@@ -132,17 +130,20 @@ impl Comparison<'_> {
             self.share * 100.0,
             self.size.good_per_second,
         );
-        let loads = [None, Some(known), Some(made_up)];
-        let (measured, floods) = (Arc::new(Tally::default()), [(); 3].map(|()| Arc::new(Tally::default())));
-        let turn = async |place: usize| {
-            let load = loads.get(place).and_then(Option::as_ref).zip(floods.get(place));
-            self.turn(load.map(|(kind, flood)| (kind, rate, flood)), &measured).await
+        let (measured, floods) = (Arc::new(Tally::default()), [(); 2].map(|()| Arc::new(Tally::default())));
+        let [beside_known, beside_made_up] = &floods;
+        let turn = async |place: usize| match place {
+            0 => self.empty_loop().await,
+            1 => self.turn(None, &measured).await,
+            2 => self.turn(Some((&known, rate, beside_known)), &measured).await,
+            _ => self.turn(Some((&made_up, rate, beside_made_up)), &measured).await,
         };
         let (seen, left_out) = take_turns(self.size.rounds, turn).await?;
-        let [alone, beside_good, beside_made_up] = &seen;
+        let [empty_loop, alone, beside_good, beside_made_up] = &seen;
         println!("  {:38}{:^34}{:^34}cores busy", "", "known token", "new token");
-        println!("  {:38}{}{}ours + others", "", Latencies::HEADINGS, Latencies::HEADINGS);
+        println!("  {0:38}{1}{1}ours + others", "", Latencies::HEADINGS);
         for (name, seen) in [
+            ("(-) an empty loop", empty_loop),
             ("(a) alone", alone),
             ("(b) beside known tokens", beside_good),
             ("(c) beside made-up key ids", beside_made_up),
@@ -151,7 +152,7 @@ impl Comparison<'_> {
         }
         beside_made_up.print_ratio("(c)/(b), what the key ids cost", beside_good, 38);
         beside_made_up.print_ratio("(c)/(a), what the flood costs", alone, 38);
-        let [_, good, made_up] = &floods;
+        let [good, made_up] = &floods;
         println!("  {left_out} rounds left out, because other programs were busy");
         println!("  accounts: measured: {measured}; (b): {good}; (c): {made_up}");
         measured.check(Expected::Ok, broken);
@@ -160,14 +161,54 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// So many a second are answered if nothing else is done.
+    /// So many a second are answered if nothing else is done. They come as those of the paced floods do.
     async fn flat_out(&self, kind: &Kind, broken: &mut Vec<String>) -> Result<f64, Error> {
-        let start = Instant::now();
-        let flood = Flood::begin_on(self.runtime, self.world, &self.flood, kind);
-        tokio::time::sleep(self.size.calibration).await;
-        let tally = flood.end().await?;
+        let tally = Arc::new(Tally::default());
+        let stream = Stream::new(&self.flood, self.runtime, Pause::Awake, &tally);
+        let mut per_second = Vec::new();
+        for _ in 0..CALIBRATIONS {
+            let (start, before) = (Instant::now(), tally.ended());
+            while start.elapsed() < self.size.calibration {
+                if tally.sent().saturating_sub(tally.ended()) < UNDER_WAY {
+                    stream.send(Instant::now(), kind.token(self.world));
+                } else {
+                    tokio::task::yield_now().await;
+                }
+                // The tasks of an HTTP client are in this thread.
+                if matches!(self.flood, Way::Http(_)) {
+                    tokio::task::yield_now().await;
+                }
+            }
+            tally.settle().await;
+            let answered = u32::try_from(tally.ended().saturating_sub(before))?;
+            per_second.push(f64::from(answered) / start.elapsed().as_secs_f64());
+        }
         tally.check(kind.expected(), broken);
-        Ok(u32::try_from(tally.sent()).map_or(f64::MAX, f64::from) / start.elapsed().as_secs_f64())
+        Ok(median(per_second.into_iter()))
+    }
+
+    /// What this machine takes from a server that needs no time at all.
+    async fn empty_loop(&self) -> Result<Turn, Error> {
+        let (length, per_second) = (self.size.length, f64::from(self.size.good_per_second));
+        let used = Processors::now();
+        let looking = self.server.spawn(async move {
+            let (start, mut took) = (Instant::now(), Vec::new());
+            for due in (0_u32..).map(|n| Duration::from_secs_f64(f64::from(n) / per_second)) {
+                if due >= length {
+                    break;
+                }
+                while start.elapsed() < due {}
+                took.push(start.elapsed().saturating_sub(due));
+            }
+            (start.elapsed(), took)
+        });
+        while !looking.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let (elapsed, took) = looking.await?;
+        let seen = Latencies::of(took);
+        let busy = Processors::now().since(&used, elapsed);
+        Ok(Turn { known: seen, fresh: seen, busy, flat_out: FlatOut::default() })
     }
 
     /// One load in one round.
@@ -188,33 +229,6 @@ impl Comparison<'_> {
             });
         turn
     }
-}
-
-/// Each of so many loads in turn, until it has been seen in enough rounds. Also says how many were left out.
-pub(crate) async fn take_turns<const LOADS: usize>(
-    rounds: usize,
-    turn: impl AsyncFn(usize) -> Result<Turn, Error>,
-) -> Result<([Seen; LOADS], usize), Error> {
-    let (mut seen, mut left_out) = ([(); LOADS].map(|()| Seen::default()), 0_usize);
-    let mut order: [usize; LOADS] = std::array::from_fn(|place| place);
-    while seen.iter().any(|seen| seen.0.len() < rounds) {
-        order.rotate_left(1);
-        let mut disturbed = false;
-        for place in order {
-            let turn = turn(place).await?;
-            disturbed |= turn.busy.as_ref().is_some_and(|busy| busy.others > UNDISTURBED);
-            if let Some(Seen(turns)) = seen.get_mut(place) {
-                turns.push(turn);
-            }
-        }
-        if disturbed && left_out < rounds {
-            left_out = left_out.saturating_add(1);
-            for Seen(turns) in &mut seen {
-                turns.pop();
-            }
-        }
-    }
-    Ok((seen, left_out))
 }
 
 impl Good {
@@ -254,7 +268,7 @@ impl Good {
                 tokio::task::spawn_blocking(move || handle.block_on(paced)).await?;
             }
         }
-        let busy = used.zip(Processors::now()).map(|(before, after)| after.since(&before, start.elapsed()));
+        let busy = Processors::now().since(&used, start.elapsed());
         known_tally.settle().await;
         fresh_tally.settle().await;
         let flat_out = FlatOut::default();
@@ -300,25 +314,23 @@ impl Stream {
                 return;
             }
             self.pause.until(due).await;
-            self.tally.begin();
-            let stream = self.clone();
-            self.runtime.spawn(async move {
-                let (ok, took) = (stream.tally.finish(&stream.way, &token).await, due.elapsed());
-                if ok {
-                    stream.took.lock().unwrap_or_else(PoisonError::into_inner).push(took);
-                }
-            });
+            self.send(due, token);
         }
     }
 
+    fn send(self: &Arc<Self>, due: Instant, token: Arc<str>) {
+        self.tally.begin();
+        let stream = self.clone();
+        self.runtime.spawn(async move {
+            let (ok, took) = (stream.tally.finish(&stream.way, &token).await, due.elapsed());
+            if ok {
+                stream.took.lock().unwrap_or_else(PoisonError::into_inner).push(took);
+            }
+        });
+    }
+
     fn latencies(&self) -> Latencies {
-        let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        took.sort_unstable();
-        let at = |percent: usize| {
-            let place = took.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
-            took.get(place).map_or(f64::NAN, |took| took.as_secs_f64() * 1e6)
-        };
-        Latencies { p50: at(50), p99: at(99) }
+        Latencies::of(std::mem::take(&mut *self.took.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
@@ -333,93 +345,4 @@ impl Pause {
             Self::Asleep => std::thread::sleep(due.saturating_duration_since(Instant::now())),
         }
     }
-}
-
-impl Latencies {
-    pub(crate) const HEADINGS: &str = "     p50      p99 (least-most)     ";
-}
-
-impl Seen {
-    /// Known tokens first, then new ones.
-    const KINDS: [fn(&Turn) -> Latencies; 2] = [|turn| turn.known, |turn| turn.fresh];
-
-    /// Of both kinds, under [`Latencies::HEADINGS`].
-    pub(crate) fn latencies(&self) -> String {
-        let of = |kind: fn(&Turn) -> Latencies| {
-            let p99 = || self.0.iter().map(|turn| kind(turn).p99);
-            let (least, most) = (p99().fold(f64::NAN, f64::min), p99().fold(f64::NAN, f64::max));
-            let p50 = median(self.0.iter().map(|turn| kind(turn).p50));
-            format!("{p50:5.0} us{:6.0} us {:17}", median(p99()), format!("({least:.0}-{most:.0})"))
-        };
-        Self::KINDS.map(of).concat()
-    }
-
-    /// Busy with this process, and with others.
-    pub(crate) fn cores(&self) -> String {
-        let busy = |whose: fn(&Busy) -> f64| median(self.0.iter().filter_map(|t| t.busy.as_ref()).map(whose));
-        format!("{:.2} + {:.2}", busy(|busy| busy.ours), busy(|busy| busy.others))
-    }
-
-    pub(crate) fn flat_out(&self, of: impl Fn(FlatOut) -> f64) -> f64 {
-        median(self.0.iter().map(|turn| of(turn.flat_out)))
-    }
-
-    pub(crate) fn print_ratio(&self, name: &str, other: &Self, width: usize) {
-        print!("  {name:width$}");
-        for kind in Self::KINDS {
-            let ratio = |of: fn(Latencies) -> f64| {
-                median(self.0.iter().zip(&other.0).map(|(ours, theirs)| of(kind(ours)) / of(kind(theirs))))
-            };
-            print!("{:8.2}{:9.2} {:17}", ratio(|of| of.p50), ratio(|of| of.p99), "");
-        }
-        println!();
-    }
-}
-
-fn median(of: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<_> = of.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// How many processors were busy.
-struct Busy {
-    /// With this process: servers, clients and senders.
-    ours: f64,
-    /// With whatever else runs on this machine. It should be next to nothing, or the figures are about that.
-    others: f64,
-}
-
-/// What they have done so far, where Linux says so: in hundredths of a second (proc(5)).
-struct Processors {
-    ours: u64,
-    all: u64,
-}
-
-impl Processors {
-    fn now() -> Option<Self> {
-        let process = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // After the name, which may hold anything, from the third field on; wanted are the fourteenth and the fifteenth.
-        let (_, fields) = process.rsplit_once(')')?;
-        let ours = fields.split_whitespace().skip(11).take(2);
-        let machine = std::fs::read_to_string("/proc/stat").ok()?;
-        // All of the first line but what was idle (the fourth and the fifth), and guests, which are counted twice.
-        let all = machine.lines().next()?.split_whitespace().skip(1);
-        let all =
-            all.take(8).enumerate().filter(|(place, _)| !matches!(place, 3 | 4)).map(|(_, field)| field);
-        Some(Self { ours: sum(ours)?, all: sum(all)? })
-    }
-
-    fn since(&self, before: &Self, elapsed: Duration) -> Busy {
-        let busy = |now: u64, before: u64| {
-            let ticks = u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
-            f64::from(ticks) / 100.0 / elapsed.as_secs_f64()
-        };
-        let ours = busy(self.ours, before.ours);
-        Busy { ours, others: (busy(self.all, before.all) - ours).max(0.0) }
-    }
-}
-
-fn sum<'a>(ticks: impl Iterator<Item = &'a str>) -> Option<u64> {
-    ticks.map(|field| field.parse::<u64>().ok()).sum()
 }
