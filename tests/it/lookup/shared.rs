@@ -50,7 +50,7 @@ impl Fleet {
     }
 }
 
-fn answers(url: &str) -> RedisAnswers {
+pub(super) fn answers(url: &str) -> RedisAnswers {
     RedisAnswers::new(url, SECRET).unwrap()
 }
 
@@ -59,7 +59,7 @@ fn held(redis: &Redis) -> Vec<String> {
 }
 
 /// They are written when nobody waits any more.
-async fn shared(redis: &Redis, count: usize) {
+pub(super) async fn shared(redis: &Redis, count: usize) {
     within(seconds(5), "they are shared", async || held(redis).len() >= count).await;
 }
 

@@ -517,6 +517,35 @@ async fn the_rules_are_those_of_its_tokens() {
     assert_eq!(signer.key_fetches(), before);
 }
 
+/// What somebody was told who believes any answer is no answer to somebody who believes signed ones alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_believe_plain_answers_share_none_with_others() {
+    let Some(redis) = crate::redis_server::Redis::start() else { return };
+    let signer = Signer::start().await;
+    let fleet = |introspection| {
+        let answers = super::shared::answers(&redis.url());
+        signer.api_with(introspection, move |issuer| issuer.shared_answers(answers))
+    };
+    let (plain, signed) = (|| signer.introspection(), || signer.introspection().signed());
+    signer.says(Sent::signed(signer.active().to_string()).of_type("application/json"));
+    for asked in [1, 1] {
+        assert!(fleet(plain()).verify(OPAQUE).await.is_ok());
+        assert_eq!(signer.asked.lock().unwrap().len(), asked, "the second is told by the first");
+        super::shared::shared(&redis, 1).await;
+    }
+    assert!(
+        is_unavailable(&fleet(signed()).verify(OPAQUE).await),
+        "it asks, and is not answered as it must be"
+    );
+    assert_eq!(signer.told(), [LookupErrorKind::Answer]);
+    signer.says_well();
+    for asked in [3, 3] {
+        assert!(fleet(signed()).verify(OPAQUE).await.is_ok());
+        assert_eq!(signer.asked.lock().unwrap().len(), asked, "and they tell each other");
+        super::shared::shared(&redis, 2).await;
+    }
+}
+
 #[tokio::test]
 async fn keys_come_and_go() {
     let signer = Signer::start().await;
