@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::challenge::Hints;
+use crate::identity::ServerIdentity;
 use crate::scope::Scope;
 use crate::token::Token;
 
@@ -299,13 +301,23 @@ pub(crate) enum Ask {
     /// Nothing; no token is looked at.
     Nothing,
     /// A token that meets the rule, or, if it is optional, none.
-    Token { rule: Rule, optional: bool, scope: Option<Arc<str>> },
+    Token { rule: Rule, optional: bool, hints: Arc<Hints> },
 }
 
 impl Ask {
     pub(crate) fn token(rule: Rule, optional: bool) -> Self {
         let scope = Some(rule.sufficient_scopes()).filter(|scope| !scope.is_empty()).map(Into::into);
-        Self::Token { rule, optional, scope }
+        Self::Token { rule, optional, hints: Arc::new(Hints::new(scope, None)) }
+    }
+
+    /// The same of a layer of this server: its refusals also say where its metadata are.
+    pub(crate) fn of(self, server: &ServerIdentity) -> Self {
+        let Self::Token { rule, optional, hints } = self else { return self };
+        let hints = match hints.scope() {
+            Some(scope) => Arc::new(Hints::kept(Some(scope.clone()), server.hints.metadata_url().cloned())),
+            None => server.hints.clone(),
+        };
+        Self::Token { rule, optional, hints }
     }
 
     pub(crate) fn scopes(&self) -> Vec<&Scope> {
@@ -410,6 +422,19 @@ impl MethodAccess {
     pub(crate) fn at(&self, path: &str) -> &Ask {
         let Some((service, _)) = split(path) else { return &self.never };
         self.methods.get(path).or_else(|| self.services.get(service)).unwrap_or(&self.otherwise)
+    }
+
+    /// The same of a layer of this server.
+    pub(crate) fn of(self, server: &ServerIdentity) -> Self {
+        let all = |asks: HashMap<Box<str>, Ask>| {
+            asks.into_iter().map(|(name, ask)| (name, ask.of(server))).collect()
+        };
+        Self {
+            methods: all(self.methods),
+            services: all(self.services),
+            otherwise: self.otherwise.of(server),
+            never: self.never.of(server),
+        }
     }
 
     pub(crate) fn scopes(&self) -> Vec<&Scope> {

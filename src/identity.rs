@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::challenge::Hints;
 use crate::event::{Observers, Warnings};
 use crate::scope::Implications;
 use crate::time::Clock;
@@ -10,8 +11,8 @@ use crate::time::Clock;
 /// Which resource server verified a token. Compared by address: two servers with one identifier are two servers.
 pub(crate) struct ServerIdentity {
     pub(crate) identifier: Box<str>,
-    /// Where clients find our metadata (RFC 9728), for challenges.
-    pub(crate) metadata_url: Option<Arc<str>>,
+    /// What its challenges say where no scopes are asked for: where our metadata are (RFC 9728).
+    pub(crate) hints: Arc<Hints>,
     /// Which scopes stand for others.
     pub(crate) implications: Implications,
     pub(crate) clock: Arc<dyn Clock>,

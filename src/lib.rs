@@ -18,6 +18,8 @@ mod fetch;
 mod redis;
 // What happens, and who is told.
 mod event;
+// What a refused client is told of the token that it needs.
+mod challenge;
 // What a token says, what it proves, and what a route asks of it.
 mod identity;
 mod profile;

@@ -116,7 +116,7 @@ impl<S, R, B> Parked<S, R, B> {
             Decision::Wait(pending) if self.waits < MAX_WAITS => return self.wait(pending),
             Decision::Wait(_) => Rejection::new(RejectionKind::Unavailable),
         };
-        State::Refused { response: Some(respond(&self.respond, &rejection, &self.request)) }
+        State::Refused { response: Some(respond(&self.respond, rejection, &self.request)) }
     }
 }
 

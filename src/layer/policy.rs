@@ -64,6 +64,10 @@ impl Policy {
             assert!(server.has_issuer(name), "no issuer is called {name:?}");
         }
         server.0.note_scopes(scopes);
+        let access = match access {
+            Access::Always(ask) => Access::Always(ask.of(&server.0.identity)),
+            Access::ByMethod(methods) => Access::ByMethod(methods.of(&server.0.identity)),
+        };
         let warnings = Warnings::new(server.0.identity.clock.instant());
         Self { server, access, trusted, max_age: None, live: false, warnings }
     }
@@ -91,7 +95,7 @@ impl Policy {
         extensions: &mut Extensions,
         waited: Option<&Waited>,
     ) -> Decision {
-        let Ask::Token { rule, optional, scope } = ask else {
+        let Ask::Token { rule, optional, hints } = ask else {
             Credentials::hide(headers);
             // Public: what another server has verified is nobody's business here.
             let ours = |token: &Token| token.was_verified_by(&self.server.0.identity);
@@ -101,7 +105,7 @@ impl Policy {
             return Decision::Pass;
         };
         let refuse = |rejection: Rejection| {
-            Decision::Refuse(rejection.with_scope(scope.clone()).told(&self.server.0.identity, Some(rule)))
+            Decision::Refuse(rejection.with_hints(hints.clone()).told(&self.server.0.identity, Some(rule)))
         };
         let lacks_scope = |token: &Token| {
             let issuer = Some(token.trusted_issuer().clone());
@@ -275,11 +279,11 @@ pub(crate) fn find(extensions: &Extensions) -> Result<Result<&Token, &Anonymous>
 }
 
 /// Makes the response, and leaves the reason in its extensions for whoever is outside.
-pub(crate) fn respond<R, B, ResB>(respond: &R, rejection: &Rejection, request: &Request<B>) -> Response<ResB>
+pub(crate) fn respond<R, B, ResB>(respond: &R, rejection: Rejection, request: &Request<B>) -> Response<ResB>
 where
     R: Respond<ResB>,
 {
-    let mut response = respond.respond(rejection, &RequestHead::new(request));
-    response.extensions_mut().insert(rejection.clone());
+    let mut response = respond.respond(&rejection, &RequestHead::new(request));
+    response.extensions_mut().insert(rejection);
     response
 }

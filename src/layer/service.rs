@@ -57,7 +57,7 @@ where
         match self.policy.decide(&mut request, None) {
             Decision::Pass => ResponseFuture::passed(self.inner.call(request)),
             Decision::Refuse(rejection) => {
-                let response = respond(&self.respond, &rejection, &request);
+                let response = respond(&self.respond, rejection, &request);
                 // What readiness has reserved (a permit, a slot in a queue) must not stay taken by a request that
                 // will never use it.
                 self.inner = self.inner.clone();

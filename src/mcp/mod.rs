@@ -286,9 +286,9 @@ impl Caller {
     fn may(&self, rule: &Rule) -> Result<(), Rejection> {
         match self {
             Self::Known(token) => token.require(rule),
-            Self::Anonymous(Anonymous { server }) => {
-                Err(Rejection::new(RejectionKind::NoCredentials).asking(rule).told(server, Some(rule)))
-            }
+            Self::Anonymous(Anonymous { server }) => Err(Rejection::new(RejectionKind::NoCredentials)
+                .asking(rule, server)
+                .told(server, Some(rule))),
         }
     }
 }
@@ -362,7 +362,7 @@ impl Refusal {
         }
     }
 
-    fn response<R: Respond<B>, B: From<Bytes>>(&self, respond_with: &R, head: Parts) -> Response<B> {
+    fn response<R: Respond<B>, B: From<Bytes>>(self, respond_with: &R, head: Parts) -> Response<B> {
         let error = |status, code, message| json_rpc_error(status, code, message);
         match self {
             Self::Rejected(rejection) => respond(respond_with, rejection, &Request::from_parts(head, ())),

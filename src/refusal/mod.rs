@@ -1,6 +1,5 @@
 //! [`Rejection`]: why a request is refused, and the one table that says what the client is told.
 
-mod challenge;
 mod respond;
 
 use std::fmt;
@@ -12,6 +11,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 pub use self::respond::{EmptyBody, ProblemJson, RequestHead, Respond};
 use crate::access::Rule;
+use crate::challenge::Hints;
 use crate::event::{Event, RejectionKind};
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::TokenError;
@@ -29,11 +29,9 @@ pub const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Rejection {
     kind: RejectionKind,
     token_error: Option<TokenError>,
-    /// The scopes of the route, for the challenge.
-    scope: Option<Arc<str>>,
+    /// Of the route or, without one, of the server.
+    hints: Option<Arc<Hints>>,
     retry_after: Option<Duration>,
-    /// Where the client finds out how to get a token.
-    metadata_url: Option<Arc<str>>,
     /// Whose token it was, by its own word.
     issuer: Option<Arc<IssuerIdentity>>,
 }
@@ -87,7 +85,7 @@ impl RejectionKind {
 
 impl Rejection {
     pub(crate) fn new(kind: RejectionKind) -> Self {
-        Self { kind, token_error: None, scope: None, retry_after: None, metadata_url: None, issuer: None }
+        Self { kind, token_error: None, hints: None, retry_after: None, issuer: None }
     }
 
     pub(crate) fn unavailable(retry_after: Duration) -> Self {
@@ -100,11 +98,11 @@ impl Rejection {
 
     /// A refusal of this server.
     pub(crate) fn of(self, server: &ServerIdentity) -> Self {
-        Self { metadata_url: server.metadata_url.clone(), ..self }
+        Self { hints: self.hints.or_else(|| Some(server.hints.clone())), ..self }
     }
 
-    pub(crate) fn with_scope(self, scope: Option<Arc<str>>) -> Self {
-        Self { scope, ..self }
+    pub(crate) fn with_hints(self, hints: Arc<Hints>) -> Self {
+        Self { hints: Some(hints), ..self }
     }
 
     pub(crate) fn with_issuer(self, issuer: Option<Arc<IssuerIdentity>>) -> Self {
@@ -148,9 +146,12 @@ impl Rejection {
     }
 
     /// A refusal that names the scopes of one token that would meet the rule, if there are any.
-    pub(crate) fn asking(self, rule: &Rule) -> Self {
-        let scope = Some(rule.sufficient_scopes()).filter(|scope| !scope.is_empty());
-        self.with_scope(scope.map(Into::into))
+    pub(crate) fn asking(self, rule: &Rule, server: &ServerIdentity) -> Self {
+        let scope = rule.sufficient_scopes();
+        if scope.is_empty() {
+            return self;
+        }
+        self.with_hints(Arc::new(Hints::new(Some(scope.into()), server.hints.metadata_url().cloned())))
     }
 
     /// Why.
@@ -193,7 +194,7 @@ impl Rejection {
     /// The scopes of one token that would do, separated by spaces.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
-        self.scope.as_deref()
+        self.hints.as_ref()?.scope().map(AsRef::as_ref)
     }
 
     /// The [name](crate::Issuer::name) of the issuer that the token would be of: the one that it names, or the only one
@@ -217,18 +218,10 @@ impl Rejection {
         if row.status.is_server_error() {
             return None;
         }
-        let mut challenge = challenge::Challenge::default();
-        if let Some(error) = row.error {
-            challenge =
-                challenge.parameter("error", error).parameter("error_description", self.description());
+        match &self.hints {
+            Some(hints) => hints.challenge(row.error, self.description()),
+            None => Hints::new(None, None).challenge(row.error, self.description()),
         }
-        if let Some(scope) = self.scope() {
-            challenge = challenge.parameter("scope", scope);
-        }
-        if let Some(url) = &self.metadata_url {
-            challenge = challenge.parameter("resource_metadata", url);
-        }
-        challenge.into_header()
     }
 
     /// A response with this body, our status, and the headers that go with it.
@@ -312,7 +305,7 @@ impl Token {
             return Ok(());
         }
         Err(Rejection::new(RejectionKind::InsufficientScope)
-            .asking(rule)
+            .asking(rule, self.server())
             .with_issuer(Some(self.trusted_issuer().clone()))
             .told(self.server(), Some(rule)))
     }
@@ -380,9 +373,9 @@ impl fmt::Debug for Rejection {
         f.debug_struct("Rejection")
             .field("kind", &self.kind)
             .field("token_error", &self.token_error)
-            .field("scope", &self.scope)
+            .field("scope", &self.scope())
             .field("retry_after", &self.retry_after)
-            .field("metadata_url", &self.metadata_url)
+            .field("metadata_url", &self.hints.as_ref().and_then(|hints| hints.metadata_url()))
             .field("issuer", &self.issuer_name())
             .finish()
     }

@@ -73,10 +73,10 @@ impl<'a> RequestHead<'a> {
         if self.method != Method::POST {
             return None;
         }
-        let content_type = self.headers.get(CONTENT_TYPE)?.to_str().ok()?.to_ascii_lowercase();
-        let rest = content_type.strip_prefix("application/grpc")?;
+        let content_type = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let rest = strip_prefix(content_type, "application/grpc")?;
         let ends = |rest: &str| rest.is_empty() || rest.starts_with(['+', ';']);
-        match (rest.strip_prefix("-web-text"), rest.strip_prefix("-web")) {
+        match (strip_prefix(rest, "-web-text"), strip_prefix(rest, "-web")) {
             (Some(rest), _) if ends(rest) => Some("application/grpc-web-text+proto"),
             (_, Some(rest)) if ends(rest) => Some("application/grpc-web+proto"),
             _ if ends(rest) => Some("application/grpc"),
@@ -89,6 +89,12 @@ impl<'a> RequestHead<'a> {
     pub fn headers(&self) -> &HeaderMap {
         self.headers
     }
+}
+
+/// In whatever case it is written, as media types are (RFC 9110 §8.3.1).
+fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 impl<B: Default> Respond<B> for EmptyBody {

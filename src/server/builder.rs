@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::cache::{Cache, Limits};
 use super::issuer::{Defaults, Issuer, TrustedIssuer};
 use super::{Inner, ResourceServer, metadata};
+use crate::challenge::Hints;
 use crate::deny::{Denials, Denylist};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::{Observer, Observers, Warnings};
@@ -275,7 +276,7 @@ impl ResourceServerBuilder {
             Denials::new(self.denylist, self.stale_denylist, names, self.clock.clone(), observers.clone());
         let identity = Arc::new(ServerIdentity {
             identifier: self.identifier.into(),
-            metadata_url,
+            hints: Arc::new(Hints::kept(None, metadata_url)),
             implications,
             warnings: Warnings::new(self.clock.instant()),
             clock: self.clock,

@@ -41,7 +41,7 @@ impl ResourceMetadata {
     /// `None` where there is nothing to serve: the identifier is no URL of the kind that [`url_of`] takes, or it was
     /// turned off.
     pub(super) fn of(server: ResourceServer) -> Option<Self> {
-        let url = Url::parse(server.0.identity.metadata_url.as_deref()?).ok()?;
+        let url = Url::parse(server.0.identity.hints.metadata_url()?).ok()?;
         Some(Self { server, path: url.path().to_owned() })
     }
 

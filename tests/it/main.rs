@@ -25,6 +25,7 @@ mod bad_endpoints;
 mod chaos;
 mod busy;
 mod cache;
+mod challenges;
 mod config;
 mod contract;
 mod deny;

@@ -312,6 +312,7 @@ mod tests {
     use crate::event::{Observers, Warnings};
     use std::sync::Arc;
 
+    use crate::challenge::Hints;
     use crate::identity::{IssuerIdentity, ServerIdentity};
     use crate::jose::Validity;
     use crate::profile::Identity;
@@ -326,7 +327,7 @@ mod tests {
     pub(super) fn token_on(raw: &str, claims: String) -> Token {
         let server = ServerIdentity {
             identifier: "api".into(),
-            metadata_url: None,
+            hints: Arc::new(Hints::new(None, None)),
             implications: crate::scope::Implications::default(),
             clock: Arc::new(SystemClock),
             observers: Observers::default(),
