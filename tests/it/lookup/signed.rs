@@ -518,7 +518,7 @@ async fn the_rules_are_those_of_its_tokens() {
 }
 
 /// What somebody was told who believes any answer is no answer to somebody who believes signed ones alone.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn servers_that_believe_plain_answers_share_none_with_others() {
     let Some(redis) = crate::redis_server::Redis::start() else { return };
     let signer = Signer::start().await;
