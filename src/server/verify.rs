@@ -12,6 +12,7 @@ use crate::jose::{Claims, Compact, HeaderAlgorithm, MAX_TOKEN_LENGTH, Standing, 
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Began, Ended, Missed};
+use crate::lookup::desk::Memory;
 use crate::profile::{Identity, check_confirmation};
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
@@ -69,7 +70,10 @@ impl Inner {
             self.check_denied(&verified.token, waited)?;
             return Ok(verified.clone());
         }
-        if let Some(token) = self.recall(raw, trusted) {
+        if let Some(token) = self.recall(raw, trusted)
+            // Another request may have remembered an older answer than the one that this one has waited for.
+            && waited.is_none_or(|waited| waited.agrees_with(&token))
+        {
             self.check_denied(&token, waited)?;
             return Ok(Verified { token, cached: true });
         }
