@@ -18,6 +18,10 @@ use crate::refusal::Rejection;
 use crate::time::Timestamp;
 use crate::token::{Proven, Token};
 
+#[cfg(all(test, tower_bearer_model))]
+#[path = "../../tests/model/found.rs"]
+mod model;
+
 /// A token that may be believed now.
 #[derive(Clone)]
 pub(crate) struct Verified {
