@@ -11,6 +11,8 @@ pub(crate) use std::sync::{Mutex, MutexGuard, RwLock};
 #[cfg(not(tower_bearer_model))]
 pub(crate) use arc_swap::ArcSwapOption;
 #[cfg(not(tower_bearer_model))]
+pub(crate) use thread_local::ThreadLocal;
+#[cfg(not(tower_bearer_model))]
 pub(crate) use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
 #[cfg(tower_bearer_model)]

@@ -22,7 +22,7 @@ use self::ledger::{Digest, Ledger};
 use self::remembered::Remembered;
 use super::{FoundClaims, OpaqueToken, SharedAnswers, TokenLookup};
 use crate::event::{LookupErrorKind, LookupState, Observers, Warnings};
-use crate::jose::{Standing, TokenError, sha256};
+use crate::jose::{Standing, TokenError, begins_like_a_jwt, sha256};
 use crate::sync::{AtomicBool, Handle, Mutex, MutexGuard, watch};
 use crate::time::Clock;
 
@@ -55,10 +55,16 @@ pub(crate) struct Settings {
     pub(crate) label: Box<str>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observers: Observers,
-    /// Whether the server remembers what was accepted.
-    pub(crate) remembers: bool,
+    /// Where the server remembers what was accepted, if it does.
+    pub(crate) memory: Option<Arc<dyn Memory>>,
     /// Whether the issuer has keys, so that a JWT is asked about on live routes only.
     pub(crate) verifies_jwts: bool,
+}
+
+/// What a server remembers.
+pub(crate) trait Memory: Send + Sync {
+    /// A token that was good is not good any more.
+    fn forget_text(&self, token: &[u8]);
 }
 
 struct Shared {
@@ -204,8 +210,11 @@ impl Desk {
     /// What was said of this token, so long ago, was not good: it need not be asked about again so soon.
     pub(crate) fn refuse(&self, token: &str, fault: TokenError, age: Duration) {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
-        lock(&self.0.ledger).refuse(digest, fault, now, REFUSED_FOR.saturating_sub(age));
+        let was_good = lock(&self.0.ledger).refuse(digest, fault, now, REFUSED_FOR.saturating_sub(age));
         lock(&self.0.fresh).forget(&digest);
+        if was_good {
+            self.0.forget(token);
+        }
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -279,6 +288,19 @@ impl Answer {
 impl Shared {
     fn now(&self) -> Instant {
         self.settings.clock.instant()
+    }
+
+    /// Behind the refusal: whoever remembers a token afterwards looks whether it was refused. Not left to those who asked, who
+    /// may have gone away.
+    fn forget(&self, token: &str) {
+        if let Some(memory) = self.settings.memory.as_ref().filter(|_| self.has_the_word(token)) {
+            memory.forget_text(token.as_bytes());
+        }
+    }
+
+    /// Whether a token is what is said of it, and no JWT that the server verifies itself.
+    fn has_the_word(&self, token: &str) -> bool {
+        !(self.settings.verifies_jwts && begins_like_a_jwt(token))
     }
 }
 

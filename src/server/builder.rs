@@ -243,6 +243,7 @@ impl ResourceServerBuilder {
         let fetches_https = self.fetch.is_some() || cfg!(any(feature = "rustls", feature = "native-tls"));
         let (observers, start) = (Observers::new(self.observers), self.clock.instant());
         let turns = Arc::new(Turns::of(self.max_verifications));
+        let cache = self.cache.map(|limits| Arc::new(Cache::new(limits, start)));
         let defaults = Defaults {
             audience: &self.identifier,
             fetch,
@@ -250,7 +251,7 @@ impl ResourceServerBuilder {
             clock: &self.clock,
             observers: &observers,
             turns: &turns,
-            remembers: self.cache.is_some(),
+            cache: cache.as_ref(),
         };
         let mut issuers = Vec::new();
         for (place, issuer) in self.issuers.into_iter().enumerate() {
@@ -287,7 +288,7 @@ impl ResourceServerBuilder {
             issuers,
             by_iss,
             headers: KnownHeaders::default(),
-            cache: self.cache.map(|limits| Cache::new(limits, start)),
+            cache,
             denials,
             metadata_members: self.metadata,
             scopes: Mutex::default(),

@@ -6,7 +6,7 @@ use super::stop::{Failure, Refusal, Stop, Waited};
 use super::verify::{Trusted, Verified};
 use crate::jose::{Claims, Compact, TokenError};
 use crate::keys::refresh::BACKOFF_MIN;
-use crate::lookup::desk::{Answer, Desk};
+use crate::lookup::desk::{Answer, Desk, Memory};
 use crate::profile::check_confirmation;
 use crate::time::Timestamp;
 use crate::token::Token;

@@ -78,7 +78,7 @@ pub(crate) struct Inner {
     /// Of tokens that were verified before.
     headers: KnownHeaders,
     /// Tokens that were verified before.
-    cache: Option<Cache>,
+    cache: Option<Arc<Cache>>,
     /// What is not accepted any more.
     denials: Denials,
     /// The configured members of our metadata.

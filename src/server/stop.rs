@@ -12,8 +12,9 @@ use crate::jose::{KeySet, TokenError};
 use crate::keys::Unverified;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Began, Ended, Flight, RemoteKeys};
-use crate::lookup::desk::{self, Answer, Desk};
+use crate::lookup::desk::{self, Answer, Desk, Said};
 use crate::refusal::Rejection;
+use crate::token::Token;
 
 /// Why there is no token (yet).
 pub(crate) enum Stop {
@@ -213,6 +214,17 @@ impl Waited {
     /// Whether this issuer was asked, whatever came of it.
     pub(super) fn asked(&self, issuer: &TrustedIssuer) -> bool {
         self.answers.iter().any(|(waited, _)| Arc::ptr_eq(waited, &issuer.identity))
+    }
+
+    /// Whether what is remembered of a token is what was said of it, if anything was.
+    pub(super) fn agrees_with(&self, token: &Token) -> bool {
+        let Ok(raw) = std::str::from_utf8(token.raw()) else { return true };
+        let mut answers = self.answers.iter().filter_map(|(_, answer)| answer.as_ref());
+        answers.all(|answer| match &answer.said {
+            Said::Active(claims) => claims.json() == token.claims_json() || !answer.is_about(raw),
+            Said::Inactive => !answer.is_about(raw),
+            Said::Unavailable(_) => true,
+        })
     }
 
     /// What was verified before the wait, if it is about this very text.

@@ -12,10 +12,15 @@ use crate::jose::{Claims, Compact, HeaderAlgorithm, MAX_TOKEN_LENGTH, Standing, 
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Began, Ended, Missed};
+use crate::lookup::desk::Memory;
 use crate::profile::{Identity, check_confirmation};
 use crate::refusal::Rejection;
 use crate::time::Timestamp;
 use crate::token::{Proven, Token};
+
+#[cfg(all(test, tower_bearer_model))]
+#[path = "../../tests/model/found.rs"]
+mod model;
 
 /// A token that may be believed now.
 #[derive(Clone)]
@@ -69,7 +74,10 @@ impl Inner {
             self.check_denied(&verified.token, waited)?;
             return Ok(verified.clone());
         }
-        if let Some(token) = self.recall(raw, trusted) {
+        if let Some(token) = self.recall(raw, trusted)
+            // Another request may have remembered an older answer than the one that this one has waited for.
+            && waited.is_none_or(|waited| waited.agrees_with(&token))
+        {
             self.check_denied(&token, waited)?;
             return Ok(Verified { token, cached: true });
         }

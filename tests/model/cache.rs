@@ -1,11 +1,12 @@
 //! The cache of verified tokens while several threads use one shard of it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::tests::{check, token_on};
-use super::{Cache, Limits, MAX_CACHED_FOR, Token, Trusted};
-use crate::sync::{Thread, explore, never, thread};
+use super::{Cache, Limits, MAX_CACHED_FOR, Memory, Token, Trusted};
+use crate::sync::{AtomicBool, Thread, explore, never, thread};
 
 /// Texts that share a shard, whichever it is.
 fn neighbours<const N: usize>(cache: &Cache) -> [String; N] {
@@ -75,5 +76,44 @@ fn the_newer_verdict_stays() {
         forget.into_iter().for_each(Thread::join);
         never(find(&cache, "token", now).is_none(), "a newer verdict was forgotten");
         look(&cache, "token");
+    });
+}
+
+/// Two threads make copies of a token of their own while it is taken back.
+///
+/// Catches copies that are forgotten before what they are made of, and copies that get the age at which they are kept
+/// in place of the one at which they were read.
+#[test]
+fn what_was_taken_back_is_kept_by_no_thread() {
+    const RAW: &str = "a token that comes often";
+    explore(2, || {
+        let now = Instant::now();
+        let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
+        cache.insert(token_on(RAW, String::new()), None, now + MAX_CACHED_FOR, now);
+        let gone = Arc::new(AtomicBool::new(false));
+        let reads = || {
+            let (cache, gone) = (cache.clone(), gone.clone());
+            move || {
+                // The second time it is kept, the third time it is found.
+                for _ in 0..3 {
+                    let is_gone = gone.load(Ordering::Acquire);
+                    let near = cache.find_near(RAW.as_bytes(), &Trusted::All, now);
+                    let found = near.or_else(|| find(&cache, RAW, now));
+                    never(is_gone && found.is_some(), "a token was found after it was taken back");
+                }
+            }
+        };
+        let other = thread(reads());
+        let forgets = thread({
+            let (cache, gone) = (cache.clone(), gone.clone());
+            move || {
+                cache.forget_text(RAW.as_bytes());
+                gone.store(true, Ordering::Release);
+            }
+        });
+        reads()();
+        forgets.join();
+        other.join();
+        reads()();
     });
 }

@@ -1,10 +1,10 @@
-//! What takes the place of `src/sync.rs` in the models: locks and flags are loom's. Three parts are made by others and are
-//! modelled here, each by what it promises: `arc_swap`, tokio's `watch` channel, and a runtime that runs tasks.
+//! What takes the place of `src/sync.rs` in the models: locks and flags are loom's. Four parts are made by others and are
+//! modelled here, each by what it promises: `arc_swap`, `thread_local`, tokio's `watch` channel, and a runtime that runs tasks.
 //!
 //! What is not modelled: time does not pass by itself, so no wait ever takes too long; the locks of the snapshot, of the
 //! scopes and of the warnings are the standard library's, because nothing in them waits for anything here.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::hash::{BuildHasher, DefaultHasher};
@@ -15,9 +15,11 @@ use std::sync::atomic::{AtomicBool as Flag, AtomicUsize as Count, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
+use loom::MAX_THREADS;
 use loom::sync::Condvar;
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 pub(crate) use loom::sync::{Mutex, MutexGuard, RwLock};
+use loom::thread::ThreadId;
 
 /// Chance, which must be the same for every order of the same events.
 #[derive(Default)]
@@ -67,6 +69,31 @@ impl<T> ArcSwapOption<T> {
     pub(crate) fn store(&self, value: Option<Arc<T>>) {
         let old = std::mem::replace(&mut *self.0.lock().unwrap(), value);
         drop(old);
+    }
+}
+
+/// As thread_local's, of the threads of a model: they are one thread of the machine.
+pub(crate) struct ThreadLocal<T: Send>(thread_local::ThreadLocal<[OnceCell<(ThreadId, T)>; MAX_THREADS]>);
+
+impl<T: Send> Default for ThreadLocal<T> {
+    fn default() -> Self {
+        Self(thread_local::ThreadLocal::new())
+    }
+}
+
+impl<T: Send> ThreadLocal<T> {
+    pub(crate) fn get(&self) -> Option<&T> {
+        let current = loom::thread::current().id();
+        let mut used = self.0.get()?.iter().map_while(OnceCell::get);
+        used.find(|(thread, _)| *thread == current).map(|(_, value)| value)
+    }
+
+    pub(crate) fn get_or(&self, create: impl FnOnce() -> T) -> &T {
+        self.get().unwrap_or_else(|| {
+            let places = self.0.get_or(|| [const { OnceCell::new() }; MAX_THREADS]);
+            let free = places.iter().find(|place| place.get().is_none()).unwrap();
+            &free.get_or_init(|| (loom::thread::current().id(), create())).1
+        })
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::ledger::{Digest, Outcome, REFUSED_FOR, TRY_AGAIN};
-use super::{ACTIVE_FOR, Answer, LIVE_ANSWER_FOR, LOOKUP_TIMEOUT, Said, Settings, Shared, deadline, lock};
+use super::{ACTIVE_FOR, Answer, LIVE_ANSWER_FOR, LOOKUP_TIMEOUT, Said, Shared, deadline, lock};
 use crate::event::{Event, LookupErrorKind};
-use crate::jose::{TokenError, begins_like_a_jwt};
+use crate::jose::TokenError;
 use crate::lookup::{Found, LookupError, OpaqueToken, Place, Recalled, SharedAnswers};
 use crate::sync::{AtomicBool, Handle, watch};
 
@@ -16,6 +16,7 @@ use crate::sync::{AtomicBool, Handle, watch};
 struct Call {
     shared: Arc<Shared>,
     token: Digest,
+    raw: OpaqueToken,
     number: u64,
     since: Instant,
     /// It is not waiting for its turn, nor was it answered without asking.
@@ -62,7 +63,7 @@ impl Shared {
         let since = self.now();
         let (age, left) = (Duration::ZERO, Duration::MAX);
         let mut call =
-            Call { shared: self.clone(), token, number, since, asks: true, age, left, ended: false };
+            Call { shared: self.clone(), token, raw, number, since, asks: true, age, left, ended: false };
         // Without a runtime it is over already.
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
@@ -73,7 +74,7 @@ impl Shared {
                 }
                 call.asks = true;
             }
-            let shared = call.shared.answers_about(&raw);
+            let shared = call.shared.answers_about(&call.raw);
             call.since = call.shared.now();
             let begin = tokio::time::Instant::now();
             if let Some((place, answers)) = &shared
@@ -89,7 +90,7 @@ impl Shared {
             let asked_at = call.shared.settings.clock.now().into();
             let lookup = call.shared.settings.lookup.clone();
             let left = LOOKUP_TIMEOUT.saturating_sub(begin.elapsed());
-            let found = match tokio::time::timeout(left, lookup.look_up(raw)).await {
+            let found = match tokio::time::timeout(left, lookup.look_up(call.raw.clone())).await {
                 Ok(found) => found,
                 Err(_) => Err(LookupError::new(LookupErrorKind::Timeout)),
             };
@@ -105,8 +106,7 @@ impl Shared {
     /// Where other servers' answers about a token are, and ours is to be. None of them would look for one about a JWT that it
     /// verifies itself.
     fn answers_about(&self, token: &OpaqueToken) -> Option<(Place, Arc<dyn SharedAnswers>)> {
-        let Settings { answers, verifies_jwts, .. } = &self.settings;
-        let answers = answers.as_ref().filter(|_| !(*verifies_jwts && begins_like_a_jwt(token.expose())))?;
+        let answers = self.settings.answers.as_ref().filter(|_| self.has_the_word(token.expose()))?;
         Some((answers.place(token.expose()), answers.clone()))
     }
 
@@ -131,7 +131,10 @@ impl Shared {
                     ended.forget(&call.token);
                     ended.remember(call.token, call.since, now, ACTIVE_FOR);
                 }
-                ledger.refuse(call.token, TokenError::Inactive, now, REFUSED_FOR.min(call.left));
+                // Before anybody is told.
+                if ledger.refuse(call.token, TokenError::Inactive, now, REFUSED_FOR.min(call.left)) {
+                    self.forget(call.raw.expose());
+                }
             }
             // It was given up if not, and another may be under way.
             let line = ledger.end(&call.token, call.number, outcome, now);
@@ -146,7 +149,7 @@ impl Shared {
                 };
                 let (token, is_ours) = (call.token, call.asks);
                 let answer = Answer { token, asked_at: call.since, age: call.age, is_ours, said };
-                if self.settings.remembers && answer.is_short() {
+                if self.settings.memory.is_some() && answer.is_short() {
                     lock(&self.fresh).remember(
                         call.token,
                         answer.clone(),

@@ -219,10 +219,12 @@ impl<T> Ledger<T> {
     }
 
     /// A token that the endpoint knows was refused all the same, or one that it does not know.
-    /// `lasts` is at most [`REFUSED_FOR`].
-    pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant, lasts: Duration) {
+    /// `lasts` is at most [`REFUSED_FOR`]. Whether it was known.
+    pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant, lasts: Duration) -> bool {
+        let was_known = self.is_known(&token, now);
         self.accepted.forget(&token);
         self.refused.remember(token, fault, now, lasts);
+        was_known
     }
 
     pub(super) fn refusal(&self, token: &Digest, now: Instant) -> Option<TokenError> {

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 pub use self::near::MAX_CACHED_BY_THREAD;
 use self::near::Near;
 use super::verify::Trusted;
+use crate::lookup::desk::Memory;
 use crate::sync::{AtomicU64, RandomState, RwLock};
 use crate::token::Token;
 
@@ -172,19 +173,6 @@ impl Cache {
         }
     }
 
-    /// Forgets all that is known about a text, on every thread: whoever issued it has taken it back.
-    pub(super) fn forget_text(&self, raw: &[u8]) {
-        let hash = self.hash(raw);
-        let Some(shard) = self.shard(hash) else { return };
-        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if shard.find(hash, raw).is_some() {
-            shard.remove(hash);
-        }
-        drop(shard);
-        // Behind it: what is kept from now on was not read before.
-        self.near.forget_all();
-    }
-
     /// What is only this thread's.
     pub(super) fn forget_near(&self, token: &Token) {
         self.near.forget(token.raw());
@@ -204,6 +192,21 @@ impl Cache {
     /// By bits that the map within makes little use of.
     fn shard(&self, hash: u64) -> Option<&RwLock<Shard>> {
         self.shards.get(usize::from(hash.to_be_bytes()[3]) % SHARDS)
+    }
+}
+
+impl Memory for Cache {
+    /// Forgets all that is known about a text, on every thread: whoever issued it has taken it back.
+    fn forget_text(&self, raw: &[u8]) {
+        let hash = self.hash(raw);
+        let Some(shard) = self.shard(hash) else { return };
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        if shard.find(hash, raw).is_some() {
+            shard.remove(hash);
+        }
+        drop(shard);
+        // Behind it: what is kept from now on was not read before.
+        self.near.forget_all();
     }
 }
 

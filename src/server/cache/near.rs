@@ -4,10 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use thread_local::ThreadLocal;
-
 use crate::server::verify::Trusted;
-use crate::sync::AtomicUsize;
+use crate::sync::{AtomicUsize, ThreadLocal};
 use crate::token::Token;
 
 /// So many verified tokens in constant use are remembered once more by each thread, for itself. One that takes more than

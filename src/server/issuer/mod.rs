@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cache::Cache;
 use crate::event::Observers;
 use crate::fetch::Fetch;
 use crate::identity::IssuerIdentity;
@@ -85,7 +86,7 @@ pub(super) struct Defaults<'a> {
     pub(super) clock: &'a Arc<dyn Clock>,
     pub(super) observers: &'a Observers,
     pub(super) turns: &'a Arc<Turns>,
-    pub(super) remembers: bool,
+    pub(super) cache: Option<&'a Arc<Cache>>,
 }
 
 impl Issuer {

@@ -9,7 +9,7 @@ use crate::event::Warnings;
 use crate::identity::IssuerIdentity;
 use crate::jose::{Accepted, Algorithm, AlgorithmSet, Rules, normal_type};
 use crate::keys::{Context, KeySource, Keys};
-use crate::lookup::desk::{Desk, Settings};
+use crate::lookup::desk::{Desk, Memory, Settings};
 use crate::lookup::{self, Signer};
 use crate::scope::{Granted, Scope};
 
@@ -42,7 +42,7 @@ impl Issuer {
     ) -> Result<TrustedIssuer, ConfigError> {
         self.check()?;
         #[cfg(feature = "redis")]
-        self.check_answers(defaults.remembers)?;
+        self.check_answers(defaults.cache.is_some())?;
         let algorithms: AlgorithmSet = self
             .algorithms
             .as_ref()
@@ -124,7 +124,7 @@ impl Issuer {
                     label: (&*self.name).into(),
                     clock: defaults.clock.clone(),
                     observers: defaults.observers.clone(),
-                    remembers: defaults.remembers,
+                    memory: defaults.cache.cloned().map(|cache| cache as Arc<dyn Memory>),
                     verifies_jwts: !matches!(keys, KeySource::None),
                 }))
             }
