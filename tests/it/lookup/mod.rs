@@ -11,6 +11,7 @@ mod hybrid;
 mod live;
 mod memory;
 mod pause;
+mod races;
 mod settings;
 mod shared;
 #[cfg(feature = "reqwest")]
