@@ -26,6 +26,11 @@ use std::time::Duration;
 
 use self::world::World;
 
+/// What one thread sends, another drops. With the allocator of glibc one waits for the other then, now and then for
+/// milliseconds (seen), and that would be in the figures.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// One part alone.
@@ -55,7 +60,7 @@ const FULL: Size = Size {
     rotation: true,
     opaque: opaque::Size { first_requests: 10_000, made_up: 100_000, good: 1_000, unanswered: 2_000 },
     paced: paced::Size {
-        rounds: 30,
+        rounds: 35,
         length: Duration::from_millis(250),
         calibration: Duration::from_millis(200),
         good_per_second: 1000,

@@ -9,21 +9,17 @@
 //! cheapest request there is.
 //!
 //! A request is sent when it is due, whether those before it have been answered or not, and its latency counts from then:
-//! a pause shows in all the requests that fell due in it. The client never sleeps, so that no request is sent late because a
-//! processor had to wake up.
-//!
-//! A server sleeps when it has nothing to do, and the rarer its requests are, the longer each waits for it to wake up: on a
-//! virtual machine it can be milliseconds until a processor that slept is back. That is what users see, and it is more of the
-//! latency than all the layer does. So the same is measured once more with a server that never sleeps.
+//! a pause shows in all the requests that fell due in it. Neither client nor server ever sleeps: on a virtual machine it can be
+//! milliseconds until a processor that slept is back, and the rarer requests are, the more of them wait for that.
 //!
 //! A machine takes its processors away from busy programs, too: virtual ones for milliseconds, several times a second
 //! (seen), and what was due then waits, the longer the more there is to do. The first row is of an empty loop on the server's
 //! processor, which looks at the clock and does nothing else: what it notices no server can undo. Turns are short, so
 //! that in many of them nothing of the kind happens.
 //!
-//! The loads take turns for many rounds. A figure is the median of the rounds and a ratio is the median of the ratios
-//! within each round, so that a machine that gets slower meanwhile spoils neither. A round in which other programs were busy
-//! is left out and done again, but not for ever: how busy they were is printed beside the figures.
+//! The loads take turns for many rounds, so that a machine that gets slower meanwhile spoils none of them. A latency is the
+//! lower quartile of the rounds, and a ratio is that of two: those of rounds in which the machine took little. A round in
+//! which other programs were busy is left out and done again, but not for ever: how busy they were is printed beside the figures.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -76,33 +72,21 @@ pub(crate) fn compare(size: Size) -> Result<Vec<String>, Error> {
         // The first one fetches the keys.
         Tally::default().send(&world.called(), &world.good()).await;
         let client = Handle::current();
-        for (how, sleeps) in [("sleeps when it has nothing to do", true), ("never sleeps", false)] {
-            let awake = (!sleeps).then(|| server.spawn(stay_awake()));
-            for (name, good, flood, runtime, share) in [
-                ("called directly", world.called(), world.called(), &server, LITTLE),
-                ("called directly", world.called(), world.called(), &server, MUCH),
-                // Two clients, each with its own connections.
-                ("HTTP/1.1 on loopback", world.http(), world.http(), &client, MUCH),
-            ] {
-                println!("good requests beside a paced flood, {name}; the server {how}:");
-                let comparison =
-                    Comparison { world: &world, size: &size, good, flood, server: &server, runtime, share };
-                comparison.run(&mut broken).await?;
-            }
-            if let Some(awake) = awake {
-                awake.abort();
-            }
+        for (name, good, flood, runtime, share) in [
+            ("called directly", world.called(), world.called(), &server, LITTLE),
+            ("called directly", world.called(), world.called(), &server, MUCH),
+            // Two clients, each with its own connections.
+            ("HTTP/1.1 on loopback", world.http(), world.http(), &client, LITTLE),
+            ("HTTP/1.1 on loopback", world.http(), world.http(), &client, MUCH),
+        ] {
+            println!("good requests beside a paced flood, {name}:");
+            let comparison =
+                Comparison { world: &world, size: &size, good, flood, server: &server, runtime, share };
+            comparison.run(&mut broken).await?;
         }
         world.check_budget(&mut broken)?;
         Ok(broken)
     })?
-}
-
-/// One task of the server always has something to do.
-async fn stay_awake() {
-    loop {
-        tokio::task::yield_now().await;
-    }
 }
 
 struct Comparison<'a> {

@@ -87,8 +87,8 @@ impl Seen {
         let of = |kind: fn(&Turn) -> Latencies| {
             let p99 = || self.0.iter().map(|turn| kind(turn).p99);
             let (least, most) = (p99().fold(f64::NAN, f64::min), p99().fold(f64::NAN, f64::max));
-            let p50 = median(self.0.iter().map(|turn| kind(turn).p50));
-            format!("{p50:5.0} us{:6.0} us {:17}", median(p99()), format!("({least:.0}-{most:.0})"))
+            let p50 = calm(self.0.iter().map(|turn| kind(turn).p50));
+            format!("{p50:5.0} us{:6.0} us {:17}", calm(p99()), format!("({least:.0}-{most:.0})"))
         };
         Self::KINDS.map(of).concat()
     }
@@ -108,7 +108,8 @@ impl Seen {
         print!("  {name:width$}");
         for kind in Self::KINDS {
             let ratio = |of: fn(Latencies) -> f64| {
-                median(self.0.iter().zip(&other.0).map(|(ours, theirs)| of(kind(ours)) / of(kind(theirs))))
+                let calm = |seen: &Self| calm(seen.0.iter().map(|turn| of(kind(turn))));
+                calm(self) / calm(other)
             };
             print!("{:8.2}{:9.2} {:17}", ratio(|of| of.p50), ratio(|of| of.p99), "");
         }
@@ -116,8 +117,20 @@ impl Seen {
     }
 }
 
+/// What a machine takes from its programs only adds to a latency, and in some rounds it takes much: the lower quartile is that of
+/// rounds in which it took little.
+fn calm(of: impl Iterator<Item = f64>) -> f64 {
+    let sorted = sorted(of);
+    sorted.get(sorted.len() / 4).copied().unwrap_or(f64::NAN)
+}
+
 pub(crate) fn median(of: impl Iterator<Item = f64>) -> f64 {
+    let sorted = sorted(of);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn sorted(of: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut sorted: Vec<_> = of.collect();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    sorted
 }

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::Error;
 
 pub(crate) struct Split {
-    /// It has one thread.
+    /// It has one thread, which never sleeps.
     pub(crate) server: Runtime,
     /// `None` where there is one processor only, or nobody can tell them apart.
     client: Option<CoreId>,
@@ -24,6 +24,12 @@ impl Split {
         let pin = move || pin(server);
         let server =
             Builder::new_multi_thread().worker_threads(1).on_thread_start(pin).enable_all().build()?;
+        // One task always has something to do.
+        server.spawn(async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        });
         Ok(Self { server, client })
     }
 
@@ -49,7 +55,7 @@ fn pin(core: Option<CoreId>) {
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.client {
-            Some(_) => "a processor for the client, which never sleeps, and one for the server",
+            Some(_) => "a processor for the client and one for the server, and neither ever sleeps",
             None => "no processors to share out: what follows is also about how they are shared",
         })
     }
