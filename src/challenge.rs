@@ -32,7 +32,7 @@ impl Hints {
         Self { scope, metadata_url, written: None }
     }
 
-    /// For many refusals: no challenge is written twice. There are as many as there are phrases, and a client chooses none
+    /// For many refusals: a challenge is written once as a rule. There are as many as there are phrases, and a client chooses none
     /// of the words.
     pub(crate) fn kept(scope: Option<Arc<str>>, metadata_url: Option<Arc<str>>) -> Self {
         Self { written: Some(ArcSwap::default()), ..Self::new(scope, metadata_url) }
@@ -64,7 +64,7 @@ impl Hints {
         let mut more = Vec::with_capacity(known.len().saturating_add(1));
         more.extend_from_slice(&known);
         more.push(Written { error, description, header: header.clone() });
-        // Of two who write at the same time one may have to write again.
+        // Of two who write at the same time one will have to write again.
         written.store(Arc::new(more));
         header
     }

@@ -63,7 +63,7 @@ pub(crate) struct Settings {
 
 /// What a server remembers.
 pub(crate) trait Memory: Send + Sync {
-    /// A token that was good is not good any more.
+    /// A token that was good is not good any more. May be called while the desk is locked, so it does not come back to it.
     fn forget_text(&self, token: &[u8]);
 }
 
@@ -188,23 +188,25 @@ impl Desk {
         lock(&self.0.ledger).refusal(&digest, now)
     }
 
-    /// What was said of this token was good, and is remembered until then.
+    /// What was said of this token, at that time, was good, and would be remembered until then. Whether it is to be: of two
+    /// answers the later one counts.
     ///
     /// # Errors
-    /// If it was refused since: of two answers the later one counts.
-    pub(crate) fn accept(&self, token: &str, until: Instant) -> Result<(), TokenError> {
+    /// If it was refused since.
+    pub(crate) fn accept(&self, token: &str, said_at: Instant, until: Instant) -> Result<bool, TokenError> {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
-        {
+        let is_latest = {
             let mut ledger = lock(&self.0.ledger);
             if let Some(fault) = ledger.refusal(&digest, now) {
                 return Err(fault);
             }
             ledger.accept(digest, now);
-        }
+            ledger.is_latest(&digest, said_at)
+        };
         if until <= now {
             lock(&self.0.fresh).forget(&digest);
         }
-        Ok(())
+        Ok(is_latest)
     }
 
     /// What was said of this token, so long ago, was not good: it need not be asked about again so soon.
@@ -290,8 +292,8 @@ impl Shared {
         self.settings.clock.instant()
     }
 
-    /// Behind the refusal: whoever remembers a token afterwards looks whether it was refused. Not left to those who asked, who
-    /// may have gone away.
+    /// Behind the refusal: whoever remembers a token afterwards looks whether it was refused. That it is inactive is not left to
+    /// those who asked, who may have gone away. (Whether what is said of an active one is good, they alone can tell.)
     fn forget(&self, token: &str) {
         if let Some(memory) = self.settings.memory.as_ref().filter(|_| self.has_the_word(token)) {
             memory.forget_text(token.as_bytes());

@@ -79,7 +79,9 @@ impl TrustedIssuer {
             None => ENDLESS_ACTIVE_FOR.saturating_sub(answer.age),
         };
         let until = answer.asked_at.checked_add(lasts).unwrap_or(answer.asked_at);
-        desk.accept(raw, until)?;
+        let said_at = answer.asked_at.checked_sub(answer.age).unwrap_or(answer.asked_at);
+        // If there is a later answer already, this one is for this request alone.
+        let until = if desk.accept(raw, said_at, until)? { until } else { answer.asked_at };
         let found = Some((claims.json().to_owned(), until));
         Ok(Accepted { found, ..accepted })
     }

@@ -216,7 +216,7 @@ impl Waited {
         self.answers.iter().any(|(waited, _)| Arc::ptr_eq(waited, &issuer.identity))
     }
 
-    /// Whether what is remembered of a token is what was said of it, if anything was.
+    /// Whether what is remembered of a token that was looked up is what was said of it, if anything was.
     pub(super) fn agrees_with(&self, token: &Token) -> bool {
         let Ok(raw) = std::str::from_utf8(token.raw()) else { return true };
         let mut answers = self.answers.iter().filter_map(|(_, answer)| answer.as_ref());

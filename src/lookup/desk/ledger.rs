@@ -65,7 +65,8 @@ pub(super) struct Ledger<T> {
     running: usize,
     running_strangers: usize,
     refused: Remembered<TokenError>,
-    accepted: Remembered<()>,
+    /// With when the last answer was given that was accepted, if that is known.
+    accepted: Remembered<Option<Instant>>,
     /// Whether anything is asked about strangers, and about those who are known: whoever makes tokens up can provoke
     /// failures, but only for strangers.
     for_strangers: Breaker,
@@ -219,9 +220,10 @@ impl<T> Ledger<T> {
     }
 
     /// A token that the endpoint knows was refused all the same, or one that it does not know.
-    /// `lasts` is at most [`REFUSED_FOR`]. Whether it was known.
+    /// `lasts` is at most [`REFUSED_FOR`]. Whether it was known, or was when it was asked about.
     pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant, lasts: Duration) -> bool {
-        let was_known = self.is_known(&token, now);
+        let was_asked_as_known = self.lookups.get(&token).is_some_and(|entry| entry.is_known);
+        let was_known = was_asked_as_known || self.is_known(&token, now);
         self.accepted.forget(&token);
         self.refused.remember(token, fault, now, lasts);
         was_known
@@ -234,8 +236,18 @@ impl<T> Ledger<T> {
     /// Nobody has made this token up. If it was refused since, it is none of these.
     pub(super) fn accept(&mut self, token: Digest, now: Instant) {
         if self.refusal(&token, now).is_none() {
-            self.accepted.remember(token, (), now, KNOWN_FOR);
+            self.accepted.remember(token, None, now, KNOWN_FOR);
         }
+    }
+
+    /// Whether no answer was accepted that was given later. This is the last one then.
+    pub(super) fn is_latest(&mut self, token: &Digest, said_at: Instant) -> bool {
+        let Some(latest) = self.accepted.value_mut(token) else { return true };
+        let is_latest = latest.is_none_or(|latest| latest <= said_at);
+        if is_latest {
+            *latest = Some(said_at);
+        }
+        is_latest
     }
 
     /// Whether this token was accepted, and was not refused since.

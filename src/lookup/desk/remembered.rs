@@ -36,6 +36,11 @@ impl<V: Clone> Remembered<V> {
         self.order.push_back((token, until));
     }
 
+    /// Also behind its end, as long as it is there.
+    pub(super) fn value_mut(&mut self, token: &Digest) -> Option<&mut V> {
+        self.known.get_mut(token).map(|(_, value)| value)
+    }
+
     pub(super) fn forget(&mut self, token: &Digest) {
         self.known.remove(token);
     }

@@ -157,8 +157,14 @@ impl Cache {
         let hash = self.hash(verdict.token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let says_otherwise = |known: &Verdict| known.token.claims_json() != verdict.token.claims_json();
+        let is_news = shard.find(hash, verdict.token.raw()).is_some_and(says_otherwise);
         let evicted = shard.insert(hash, verdict, now);
         drop(shard);
+        if is_news {
+            // What threads keep of what was said before.
+            self.near.forget_all();
+        }
         // Wiping them takes its time.
         drop(evicted);
     }
@@ -201,12 +207,11 @@ impl Memory for Cache {
         let hash = self.hash(raw);
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if shard.find(hash, raw).is_some() {
-            shard.remove(hash);
-        }
+        let gone = shard.find(hash, raw).is_some().then(|| shard.remove(hash));
         drop(shard);
         // Behind it: what is kept from now on was not read before.
         self.near.forget_all();
+        drop(gone);
     }
 }
 

@@ -18,7 +18,7 @@ async fn everything_else_goes_on() {
     }
 }
 
-/// The request that was answered first goes on last.
+/// The request that was answered first goes on when the other has asked.
 #[tokio::test]
 async fn an_older_answer_does_not_stand_in_for_a_newer_one() {
     for (revoked, fault) in [(true, TokenError::Inactive), (false, TokenError::Audience)] {
@@ -69,4 +69,43 @@ async fn a_token_is_forgotten_also_if_nobody_waits_for_the_answer_any_more() {
     everything_else_goes_on().await;
     assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
     assert_eq!(world.book.asked_about(OPAQUE), asked + 1, "that was the answer");
+}
+
+/// Both are good, and the one that asked first goes on last.
+#[tokio::test]
+async fn an_older_answer_does_not_take_a_newer_ones_place() {
+    let world = World::new();
+    let mut early = pin!(world.verify(OPAQUE));
+    assert!(early.as_mut().now_or_never().is_none());
+    everything_else_goes_on().await;
+    world.clock.advance(LIVE_ANSWER_FOR);
+    let mut claims = world.claims();
+    claims["scope"] = json!("a");
+    world.book.say(OPAQUE, claims);
+    assert!(!world.verify(OPAQUE).await.unwrap().has_scope("b"));
+    assert_eq!(world.book.asked_about(OPAQUE), 2);
+    assert!(early.await.unwrap().has_scope("b"), "it was told so");
+    assert!(!world.verify(OPAQUE).await.unwrap().has_scope("b"), "everybody else was told otherwise");
+    assert_eq!(world.book.asked_about(OPAQUE), 2);
+}
+
+/// Also what a thread keeps for itself of a token in constant use.
+#[tokio::test]
+async fn what_a_live_route_hears_counts_on_all_routes() {
+    /// As long as those that a thread keeps.
+    const TOKEN: &str = "an-opaque-token-of-a-usual-length";
+    let world = World::new();
+    let auth = BearerAuthLayer::new(world.api.clone());
+    let (live, others) = (app(&auth.live()), app(&auth.scopes(["b"])));
+    world.book.say(TOKEN, world.claims());
+    for _ in 0..10 {
+        assert_eq!(status(&others, bearer(TOKEN)).await, StatusCode::OK);
+    }
+    let mut claims = world.claims();
+    claims["scope"] = json!("a");
+    world.book.say(TOKEN, claims);
+    world.clock.advance(LIVE_ANSWER_FOR);
+    assert_eq!(status(&live, bearer(TOKEN)).await, StatusCode::OK);
+    assert_eq!(status(&others, bearer(TOKEN)).await, StatusCode::FORBIDDEN);
+    assert_eq!(world.book.asked_about(TOKEN), 2);
 }
