@@ -2,7 +2,8 @@
 //!
 //! `raw` is aws-lc-rs with a prepared key over the same list of tokens, walked in the same order. Every row of the layer
 //! is net of a layer that does nothing in the same place. Requests are built outside of the time and dropped within it.
-//! Each row is the median over rounds in which all subjects take turns. The same is written to `target/ratios.json`.
+//! Each row is the median over rounds in which all subjects take turns while nobody disturbs the machine
+//! (`common/measure.rs`). The same is written to `target/ratios.json`.
 //!
 //! It is a report: it ends with 0 whatever it finds. `--quick` takes few rounds, to see that it runs.
 
@@ -24,26 +25,39 @@ mod serve;
 mod signatures;
 mod threads;
 
+use std::hint::black_box;
+use std::time::Duration;
+
+use common::measure::{Machine, Wanted};
+use common::tokens::Signer;
 use report::Report;
 
-/// How much is measured.
+/// How much is measured, and on what.
 #[derive(Clone, Copy)]
-struct Effort {
-    rounds: usize,
+struct Effort<'a> {
+    machine: &'a Machine<'a>,
+    wanted: Wanted,
     /// In one turn of one subject.
     batch: usize,
     /// Distinct tokens where all should be new.
     fresh: usize,
-    /// Of one server in one turn, in milliseconds.
-    serve: u64,
+    /// Of one server in one turn.
+    serve: Duration,
 }
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
+    let patience = Duration::from_secs(if quick { 0 } else { 10 });
+    let signer = Signer::new("RS256");
+    let sample = signer.samples(1).remove(0);
+    let machine = &Machine::new(|| signer.verify_raw(black_box(&sample)), patience);
+    let serve = Duration::from_millis;
     let effort = if quick {
-        Effort { rounds: 2, batch: 20, fresh: 100, serve: 5 }
+        let wanted = Wanted { rounds: 2, patience };
+        Effort { machine, wanted, batch: 20, fresh: 100, serve: serve(5) }
     } else {
-        Effort { rounds: 31, batch: 500, fresh: 12_500, serve: 50 }
+        let wanted = Wanted { rounds: 62, patience };
+        Effort { machine, wanted, batch: 250, fresh: 12_500, serve: serve(25) }
     };
     let mut report = Report::new();
     signatures::rows(effort, &mut report);
@@ -51,5 +65,6 @@ fn main() {
     memory::rows(effort, &mut report);
     threads::rows(effort, &mut report);
     serve::rows(effort, &mut report);
+    report.figure("rounds that nobody disturbed, of all that count", machine.quiet());
     report.write(quick);
 }

@@ -11,7 +11,7 @@ use crate::common::tokens::{Sample, Signer};
 use crate::report::{Goal, Report};
 use crate::requests::call;
 
-pub(crate) fn rows(effort: Effort, report: &mut Report) {
+pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
     let signer = Signer::new("RS256");
     let samples = signer.samples(effort.batch);
     let api = server(&signer).build().expect("a server");

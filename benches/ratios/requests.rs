@@ -16,7 +16,7 @@ use crate::common::requests::{Control, Inner, bare, now, protected, remembering,
 use crate::common::tokens::{API, SCOPE, Sample, Signer, Walk};
 use crate::report::{Goal, Report};
 
-pub(crate) fn rows(effort: Effort, report: &mut Report) {
+pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
     let signer = Signer::new("RS256");
     let fresh = signer.samples(effort.fresh);
     let api = || server(&signer).build().expect("a server");
@@ -26,7 +26,8 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
     let mut without = Walk::new(&fresh, effort.batch);
     let (mut cold, mut noop) = (protected(&api()), Inner);
     let taken = rounds(
-        effort.rounds,
+        effort.machine,
+        effort.wanted,
         vec![
             ("raw", Box::new(|| time(raw.next(), |sample| signer.verify_raw(black_box(sample))))),
             ("noop", Box::new(|| call(&mut noop, without.next(), StatusCode::OK))),
@@ -49,7 +50,8 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
         let mut raw = Walk::new(known, effort.batch / 4);
         let mut noop = Inner;
         let taken = rounds(
-            effort.rounds,
+            effort.machine,
+            effort.wanted,
             vec![
                 ("raw", Box::new(|| time(raw.next(), |sample| signer.verify_raw(black_box(sample))))),
                 ("noop", Box::new(|| call(&mut noop, without.next(), StatusCode::OK))),
@@ -67,7 +69,7 @@ pub(crate) fn rows(effort: Effort, report: &mut Report) {
 }
 
 /// What a request with a known token cannot be spared.
-fn floor(effort: Effort, signer: &Signer, report: &mut Report) {
+fn floor(effort: Effort<'_>, signer: &Signer, report: &mut Report) {
     let (batch, good) = (4 * effort.batch, signer.samples(1));
     let (mut control, mut noop) = (Control::new(), Inner);
     let (mut tokens, mut without) = (Walk::new(&good, batch), Walk::new(&good, batch));
@@ -75,7 +77,8 @@ fn floor(effort: Effort, signer: &Signer, report: &mut Report) {
         black_box((Instant::now(), SystemTime::now()));
     };
     let taken = rounds(
-        effort.rounds,
+        effort.machine,
+        effort.wanted,
         vec![
             ("noop", Box::new(|| call(&mut noop, without.next(), StatusCode::OK))),
             ("control", Box::new(|| call(&mut control, tokens.next(), StatusCode::OK))),
@@ -101,7 +104,7 @@ impl TokenLookup for Sessions {
 const OPAQUE: &str = "2YotnFZFEjr1zCsicMWpAA";
 
 /// A token that was looked up, and comes again.
-fn looked_up(effort: Effort, signer: &Signer, report: &mut Report) {
+fn looked_up(effort: Effort<'_>, signer: &Signer, report: &mut Report) {
     let issuer = Issuer::unnamed("sessions").lookup(Sessions);
     let api = ResourceServer::builder(API).issuer(issuer).build().expect("a server");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -112,7 +115,8 @@ fn looked_up(effort: Effort, signer: &Signer, report: &mut Report) {
     let mut tokens = Walk::new(&token, batch);
     let mut without = Walk::new(&token, batch);
     let taken = rounds(
-        effort.rounds,
+        effort.machine,
+        effort.wanted,
         vec![
             ("raw", Box::new(|| time(0..batch / 16, |_| signer.verify_raw(black_box(&good[0]))))),
             ("noop", Box::new(|| call(&mut noop, without.next(), StatusCode::OK))),
@@ -126,7 +130,7 @@ fn looked_up(effort: Effort, signer: &Signer, report: &mut Report) {
 
 /// `used` has met a good token of the issuer, as one in use has; `unused` has not, and so knows no header.
 fn refusals(
-    effort: Effort,
+    effort: Effort<'_>,
     signer: &Signer,
     (used, unused): (&ResourceServer, &ResourceServer),
     report: &mut Report,
@@ -147,7 +151,8 @@ fn refusals(
         let batch = effort.batch;
         let requests = || (0..batch).map(|_| lines.as_ref().map_or_else(bare, |lines| request(&lines[0])));
         let rounds = rounds(
-            effort.rounds,
+            effort.machine,
+            effort.wanted,
             vec![
                 ("raw", Box::new(|| time(0..batch / 4, |_| signer.verify_raw(black_box(&good[0]))))),
                 ("noop", Box::new(|| send(&mut noop, requests(), StatusCode::OK))),

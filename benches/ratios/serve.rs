@@ -23,7 +23,7 @@ use tower::util::MapRequestLayer;
 use tower_bearer::{BearerAuthLayer, MethodAccess, Token};
 
 use crate::Effort;
-use crate::common::measure::{as_f64, median, nanoseconds};
+use crate::common::measure::{On, as_f64, median, nanoseconds};
 use crate::common::requests::server;
 use crate::common::tokens::{SCOPE, Signer};
 use crate::report::{Goal, Report};
@@ -31,7 +31,7 @@ use crate::report::{Goal, Report};
 /// Connections, each with one request at a time.
 const CONNECTIONS: usize = 16;
 
-pub(crate) fn rows(effort: Effort, report: &mut Report) {
+pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
     let signer = Signer::new("RS256");
     let token = signer.samples(1).remove(0).token;
     let auth = BearerAuthLayer::new(server(&signer).build().expect("a server"));
@@ -76,40 +76,32 @@ trait Caller {
 fn compare(
     name: &str,
     servers: &[Server; 2],
-    effort: Effort,
+    effort: Effort<'_>,
     token: &str,
     report: &mut Report,
     connect: impl Fn(SocketAddr, String) -> Client,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let turns = effort.rounds * 2;
-    let turn = Duration::from_millis(effort.serve);
-    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+    let mut clients = [Vec::new(), Vec::new()];
     runtime.block_on(async {
-        let mut clients = [Vec::new(), Vec::new()];
         for (server, clients) in servers.iter().zip(&mut clients) {
             for _ in 0..CONNECTIONS {
                 clients.push(connect(server.address, token.to_owned()).await);
             }
         }
-        for round in 0..=turns {
-            let mut taken = [(0.0, 0.0); 2];
-            // Now the one first, now the other.
-            for place in [round % 2, 1 - round % 2] {
-                taken[place] = drive(&servers[place], &mut clients[place], turn).await;
-            }
-            if round > 0 {
-                rates.push(taken[1].0 / taken[0].0);
-                costs.push((taken[1].1 - taken[0].1) / 1e3);
-            }
-        }
     });
-    report.row(
-        format!("{name}: requests per second, known token / no-op layer"),
-        median(rates),
-        Goal::AtLeast(0.97),
-    );
-    report.row(format!("{name}: more server time for each request, µs"), median(costs), Goal::AtMost(0.35));
+    let mut turn = |place: usize| runtime.block_on(drive(&servers[place], &mut clients[place], effort.serve));
+    let mut first = 0;
+    let rounds = effort.machine.rounds(effort.wanted, On::TwoThreads, || {
+        // Now the one first, now the other.
+        first = 1 - first;
+        let (one, other) = (turn(first), turn(1 - first));
+        if first == 0 { [one, other] } else { [other, one] }
+    });
+    let rate = median(rounds.iter().map(|[noop, layer]| layer.0 / noop.0).collect());
+    let cost = median(rounds.iter().map(|[noop, layer]| (layer.1 - noop.1) / 1e3).collect());
+    report.row(format!("{name}: requests per second, known token / no-op layer"), rate, Goal::AtLeast(0.97));
+    report.row(format!("{name}: more server time for each request, µs"), cost, Goal::AtMost(0.35));
 }
 
 /// Requests per second, and the server's nanoseconds for each.

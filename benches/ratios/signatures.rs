@@ -8,14 +8,15 @@ use crate::common::requests::{now, server};
 use crate::common::tokens::Signer;
 use crate::report::{Goal, Report};
 
-pub(crate) fn rows(effort: Effort, report: &mut Report) {
+pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
     for (name, goal) in [("RS256", 1.05), ("PS256", 1.05), ("ES256", 1.015), ("ES384", 1.01), ("EdDSA", 1.03)]
     {
         let signer = Signer::new(name);
-        let samples = signer.samples(effort.batch / 2);
+        let samples = signer.samples(effort.batch / 5);
         let api = server(&signer).without_cache().build().expect("a server");
         let rounds = rounds(
-            effort.rounds,
+            effort.machine,
+            effort.wanted,
             vec![
                 ("raw", Box::new(|| time(&samples, |sample| signer.verify_raw(black_box(sample))))),
                 (

@@ -27,7 +27,7 @@ pub const SCOPE: &str = tokens::SCOPE;
 
 /// Tokens that are sent again and again.
 const KNOWN: usize = 10_000;
-/// Tokens that are sent once.
+/// Tokens that are sent in turn: more than anybody remembers.
 const FRESH: usize = 12_800;
 
 /// How many distinct tokens a service is about to get.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{Request, Response, StatusCode};
@@ -10,14 +11,14 @@ use serde_json::{Value, json};
 use tower_service::Service;
 
 use crate::handler::{Handler, Peer, now};
-use crate::measure::{PerOne, rounds, time};
+use crate::measure::{Machine, PerOne, Wanted, rounds, time};
 use crate::tokens::{Raw, Sample, Walk};
 use crate::{FRESH, KNOWN, Tokens};
 
-/// How much is measured.
-struct Effort {
-    /// Besides the first, which warms up.
-    rounds: usize,
+/// How much is measured, and on what.
+struct Effort<'a> {
+    machine: &'a Machine<'a>,
+    wanted: Wanted,
     /// In one turn.
     batch: usize,
 }
@@ -44,22 +45,26 @@ pub fn run<B: Default, P: Peer<B>>(make: impl Fn(&str, Tokens) -> P) {
     let report = if cfg!(feature = "count") {
         allocations(&mut peer, known, fresh)
     } else {
-        let effort = |batch| match std::env::args().any(|argument| argument == "--quick") {
-            true => Effort { rounds: 2, batch: batch / 20 },
-            false => Effort { rounds: 31, batch },
+        let quick = std::env::args().any(|argument| argument == "--quick");
+        let patience = Duration::from_secs(if quick { 0 } else { 10 });
+        let machine = &Machine::new(|| raw.verify(black_box(&known[0])), patience);
+        let effort = |batch| match quick {
+            true => Effort { machine, wanted: Wanted { rounds: 2, patience }, batch: batch / 20 },
+            false => Effort { machine, wanted: Wanted { rounds: 62, patience }, batch },
         };
         let warm = |count| {
             let (mut peer, known) = (make(&jwks, Tokens::Known(count)), &known[..count]);
             send(&mut peer, known.iter());
-            times(&effort(1_500), &raw, known, &mut peer)
+            times(&effort(400), &raw, known, &mut peer)
         };
-        // With the round that warms up, each is sent once.
-        let cold = || times(&effort(FRESH / 32), &raw, fresh, &mut make(&jwks, Tokens::New));
+        // Who remembers tokens has forgotten each when it comes again.
+        let cold = || times(&effort(200), &raw, fresh, &mut make(&jwks, Tokens::New));
         json!({
             "bytes": known[0].token.len(),
             "warm_1": warm(1),
             "warm_10000": warm(KNOWN),
             "cold": cold(),
+            "quiet": machine.quiet(),
         })
     };
     println!("{report}");
@@ -76,12 +81,13 @@ fn check<B>(peer: &mut impl Peer<B>, good: &Sample, unscoped: &Sample) {
 }
 
 /// For one of these, sent in turn.
-fn times<B: Default>(effort: &Effort, raw: &Raw, samples: &[Sample], peer: &mut impl Peer<B>) -> Value {
+fn times<B: Default>(effort: &Effort<'_>, raw: &Raw, samples: &[Sample], peer: &mut impl Peer<B>) -> Value {
     let mut noop = Handler::<_, B>::new(|_: &Request<()>| true);
     let walk = || Walk::new(samples, effort.batch);
     let (mut for_raw, mut for_noop, mut for_peer) = (walk(), walk(), walk());
     let taken = rounds(
-        effort.rounds,
+        effort.machine,
+        effort.wanted,
         vec![
             ("raw", Box::new(|| time(for_raw.next(), |sample| raw.verify(black_box(sample))))),
             ("noop", Box::new(|| send(&mut noop, for_noop.next()))),
