@@ -45,7 +45,7 @@ type Check = Arc<dyn Fn(&Token) -> bool + Send + Sync>;
 /// If a literal is not a scope (RFC 6749 §3.3). Parse what is read at run time into [`Scope`]s.
 #[track_caller]
 pub fn all_of<I: IntoIterator<Item: IntoRule>>(rules: I) -> Rule {
-    Rule(Node::All(collect(rules)))
+    Rule::all(collect(rules))
 }
 
 /// A token that meets at least one of these.
@@ -136,7 +136,7 @@ impl Rule {
     #[must_use]
     #[track_caller]
     pub fn and(self, other: impl IntoRule) -> Self {
-        Self(Node::All(vec![self, other.into_rule()]))
+        Self::all(vec![self, other.into_rule()])
     }
 
     /// This, or else that.
@@ -147,6 +147,17 @@ impl Rule {
     #[track_caller]
     pub fn or(self, other: impl IntoRule) -> Self {
         Self(Node::Any(vec![self, other.into_rule()]))
+    }
+
+    /// All of one is that one.
+    fn all(mut rules: Vec<Self>) -> Self {
+        match rules.pop() {
+            Some(only) if rules.is_empty() => only,
+            last => {
+                rules.extend(last);
+                Self(Node::All(rules))
+            }
+        }
     }
 
     /// No token at all.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::challenge::Hints;
 use crate::event::{Observers, Warnings};
 use crate::scope::Implications;
-use crate::time::Clock;
+use crate::time::{Clock, Ticks};
 
 /// Which resource server verified a token. Compared by address: two servers with one identifier are two servers.
 pub(crate) struct ServerIdentity {
@@ -16,6 +16,8 @@ pub(crate) struct ServerIdentity {
     /// Which scopes stand for others.
     pub(crate) implications: Implications,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The same clocks, as known tokens read them.
+    pub(crate) ticks: Ticks,
     pub(crate) observers: Observers,
     /// For refusals that are nobody's in particular.
     pub(crate) warnings: Warnings,

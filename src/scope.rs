@@ -135,8 +135,19 @@ impl<'a> Scopes<'a> {
     /// Whether exactly this scope was granted.
     #[must_use]
     pub fn contains(self, scope: &str) -> bool {
-        let (granted, scope) = (self.text.as_bytes(), scope.as_bytes());
-        !scope.is_empty() && granted.split(|byte| *byte == b' ').any(|granted| granted == scope)
+        let (mut granted, scope) = (self.text.as_bytes(), scope.as_bytes());
+        if scope.is_empty() {
+            return false;
+        }
+        while let Some(space) = memchr::memchr(b' ', granted)
+            && let Some((first, [_, rest @ ..])) = granted.split_at_checked(space)
+        {
+            if first == scope {
+                return true;
+            }
+            granted = rest;
+        }
+        granted == scope
     }
 
     /// The scopes, one by one.

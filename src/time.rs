@@ -58,11 +58,91 @@ impl Clock for SystemClock {
     }
 }
 
+/// Both clocks at one moment, for what is asked on each request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) now: Timestamp,
+    pub(crate) instant: Instant,
+}
+
+/// Where known tokens take the time from: the clocks of the server or, if they are the system's and it has them, those that
+/// it keeps for whoever asks often. They are read in a fifth of the time and stand still between two ticks of the kernel, 1
+/// to 10 ms apart. That much longer a token is accepted than its leeway says; what is new is held against the finer one.
+pub(crate) enum Ticks {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    Coarse(coarse::Ticks),
+    Fine(Arc<dyn Clock>),
+}
+
+impl Ticks {
+    /// `None` is [`SystemClock`].
+    pub(crate) fn of(clock: Option<&Arc<dyn Clock>>) -> Self {
+        match clock {
+            Some(clock) => Self::Fine(clock.clone()),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            None => Self::Coarse(coarse::Ticks::now()),
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            None => Self::Fine(Arc::new(SystemClock)),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Moment {
+        match self {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Self::Coarse(ticks) => ticks.read(),
+            Self::Fine(clock) => Moment { now: clock.now().into(), instant: clock.instant() },
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod coarse {
+    use std::time::{Duration, Instant};
+
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    use super::{MICROS, Moment, Timestamp};
+
+    /// One moment on both scales: the kernel's, and that of [`Instant`], which is the same but cannot be made from it.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Ticks {
+        instant: Instant,
+        monotonic: Duration,
+    }
+
+    impl Ticks {
+        pub(crate) fn now() -> Self {
+            Self { instant: Instant::now(), monotonic: duration(clock_gettime(ClockId::Monotonic)) }
+        }
+
+        pub(crate) fn read(&self) -> Moment {
+            let wall = clock_gettime(ClockId::RealtimeCoarse);
+            let monotonic = duration(clock_gettime(ClockId::MonotonicCoarse));
+            // In the first tick nothing has passed yet.
+            let passed = monotonic.saturating_sub(self.monotonic);
+            Moment {
+                now: Timestamp(wall.tv_sec.saturating_mul(MICROS).saturating_add(wall.tv_nsec / 1000)),
+                instant: self.instant.checked_add(passed).unwrap_or(self.instant),
+            }
+        }
+    }
+
+    /// Since the machine was started, so it is not negative.
+    fn duration(monotonic: Timespec) -> Duration {
+        let seconds = u64::try_from(monotonic.tv_sec).unwrap_or_default();
+        Duration::new(seconds, u32::try_from(monotonic.tv_nsec).unwrap_or_default())
+    }
+}
+
 /// Microseconds since 1970, as a NumericDate (RFC 7519 §2) may have a fraction.
 ///
 /// Arithmetic saturates: 290 000 years either way are enough, and no claim can make it overflow.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Timestamp(i64);
+
+/// A duration in microseconds, for what is added to times again and again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span(i64);
 
 impl Timestamp {
     pub(crate) fn from_seconds(seconds: i64) -> Option<Self> {
@@ -88,8 +168,8 @@ impl Timestamp {
         self.0
     }
 
-    pub(crate) fn plus(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(micros(by)))
+    pub(crate) fn plus(self, by: impl Into<Span>) -> Self {
+        Self(self.0.saturating_add(by.into().0))
     }
 
     /// How long it is from another time to this one; nothing if it is not later.
@@ -97,8 +177,14 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(other.0)).unwrap_or_default())
     }
 
-    pub(crate) fn minus(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(micros(by)))
+    pub(crate) fn minus(self, by: impl Into<Span>) -> Self {
+        Self(self.0.saturating_sub(by.into().0))
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Self(micros(duration))
     }
 }
 
@@ -162,6 +248,21 @@ mod tests {
         assert_eq!(Timestamp(3).since(Timestamp(1)), Duration::from_micros(2));
         assert_eq!(Timestamp(1).since(Timestamp(3)), Duration::ZERO);
         assert_eq!(Timestamp(i64::MIN).since(Timestamp(i64::MAX)), Duration::ZERO);
+    }
+
+    #[test]
+    fn ticks_are_the_systems_clocks() {
+        let ticks = Ticks::of(None);
+        for _ in 0..100 {
+            let before = (Timestamp::from(SystemTime::now()), Instant::now());
+            std::thread::sleep(Duration::from_millis(1));
+            let Moment { now, instant } = ticks.read();
+            let after = (Timestamp::from(SystemTime::now()), Instant::now());
+            // A tick behind at most.
+            let tick = Duration::from_millis(20);
+            assert!(before.0.minus(tick) <= now && now <= after.0, "{before:?} {now:?} {after:?}");
+            assert!(before.1 - tick <= instant && instant <= after.1, "{before:?} {instant:?} {after:?}");
+        }
     }
 
     #[test]

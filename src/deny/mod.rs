@@ -64,6 +64,11 @@ impl Denials {
         Self { table, fleet, stale_is_fine, issuers, clock }
     }
 
+    /// Whether nothing is denied, and nobody else could have: as it is for most servers at most times.
+    pub(crate) fn are_none(&self) -> bool {
+        self.fleet.is_none() && self.table.is_empty()
+    }
+
     /// Asked of every token on every request, last.
     pub(crate) fn standing(&self, token: &Token) -> Standing {
         // First: what is read from here on is found in the table, or was not needed.

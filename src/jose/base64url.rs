@@ -3,7 +3,7 @@
 //! The last point matters: a decoder that ignores left-over bits lets one token be written in several ways.
 
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 /// Decodes; `None` for anything that is not canonical.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
@@ -15,11 +15,18 @@ pub(crate) fn decode_text(text: &[u8]) -> Option<String> {
     String::from_utf8(decode(text)?).ok()
 }
 
-/// Decodes what is short as a rule, and then needs no memory of its own.
-pub(crate) fn decode_small<const N: usize>(text: &[u8]) -> Option<SmallVec<[u8; N]>> {
-    let mut bytes = smallvec![0; URL_SAFE_NO_PAD.decoded_length(text).ok()?];
-    URL_SAFE_NO_PAD.decode(text, bytes.as_mut_slice().as_out()).ok()?;
-    Some(bytes)
+/// Decodes what is short as a rule into memory that is there already.
+pub(crate) fn decode_into<'a, const N: usize>(
+    text: &[u8],
+    bytes: &'a mut SmallVec<[u8; N]>,
+) -> Option<&'a [u8]> {
+    bytes.resize(URL_SAFE_NO_PAD.decoded_length(text).ok()?, 0);
+    Some(URL_SAFE_NO_PAD.decode(text, bytes.as_mut_slice().as_out()).ok()?)
+}
+
+/// Whether it can be decoded.
+pub(crate) fn is_canonical(text: &[u8]) -> bool {
+    URL_SAFE_NO_PAD.check(text).is_ok()
 }
 
 /// Encodes.
@@ -40,7 +47,9 @@ mod tests {
         let decode = |text: &str| {
             let bytes = decode(text.as_bytes());
             // Some of these need memory of their own, and some do not.
-            assert_eq!(decode_small::<64>(text.as_bytes()).map(SmallVec::into_vec), bytes);
+            let mut memory = SmallVec::<[u8; 64]>::new();
+            assert_eq!(decode_into(text.as_bytes(), &mut memory).map(<[u8]>::to_vec), bytes);
+            assert_eq!(is_canonical(text.as_bytes()), bytes.is_some());
             bytes
         };
         for length in 0..200_u8 {

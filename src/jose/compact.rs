@@ -24,13 +24,13 @@ pub(crate) struct Compact<'a> {
     /// What the signature covers: header and payload as they were sent.
     pub(crate) signing_input: &'a [u8],
     pub(crate) header: Arc<Header>,
-    pub(crate) signature: Signature,
     header_segment: &'a [u8],
     pub(super) payload_segment: &'a [u8],
+    signature_segment: &'a [u8],
 }
 
-/// Those of RSA keys with up to 4096 bits, and of all curves, need no memory of their own.
-pub(crate) type Signature = SmallVec<[u8; 512]>;
+/// Room for a signature. Those of RSA keys with up to 4096 bits, and of all curves, fit without memory of their own.
+pub(crate) type SignatureBuffer = SmallVec<[u8; 512]>;
 
 impl fmt::Debug for Compact<'_> {
     /// Nothing of the token.
@@ -59,8 +59,15 @@ impl<'a> Compact<'a> {
             return Err(TokenError::Structure);
         }
         let header = known.read(header_segment)?;
-        let signature = base64url::decode_small(signature).ok_or(TokenError::Structure)?;
-        Ok(Self { signing_input, header, signature, header_segment, payload_segment })
+        if !base64url::is_canonical(signature) {
+            return Err(TokenError::Structure);
+        }
+        Ok(Self { signing_input, header, header_segment, payload_segment, signature_segment: signature })
+    }
+
+    /// Decoded where it is verified: it is large, and many a token is refused before.
+    pub(crate) fn signature<'b>(&self, buffer: &'b mut SignatureBuffer) -> Result<&'b [u8], TokenError> {
+        base64url::decode_into(self.signature_segment, buffer).ok_or(TokenError::Structure)
     }
 
     /// The second segment, which is JSON as a rule.

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::TokenError;
 use super::algorithm::{Algorithm, AlgorithmSet};
-use super::compact::Compact;
+use super::compact::{Compact, SignatureBuffer};
 use super::jwk::{Key, Reason};
 use super::standing::Standing;
 use super::turns::Turns;
@@ -181,8 +181,9 @@ impl KeySet {
             return Err(NotVerified::Fault { fault: TokenError::UnknownKey, newer_keys_may_help });
         }
         let _turn = turns.take().ok_or(NotVerified::Busy)?;
-        let message = token.signing_input;
-        let verified = candidates().find(|(_, prepared)| prepared.verify(message, &token.signature));
+        let mut buffer = SignatureBuffer::new();
+        let (message, signature) = (token.signing_input, token.signature(&mut buffer)?);
+        let verified = candidates().find(|(_, prepared)| prepared.verify(message, signature));
         verified
             .map(|(key, _)| key.standing().clone())
             .ok_or(NotVerified::Fault { fault: TokenError::Signature, newer_keys_may_help: !named })

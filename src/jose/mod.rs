@@ -40,7 +40,7 @@ pub(crate) use backend::{OtherPrivateKey, PrivateMaterial};
 #[cfg(feature = "x5c")]
 pub(crate) use certificate::RootKey;
 pub(crate) use claims::{Claims, Validity};
-pub(crate) use compact::{Compact, begins_like_a_jwt};
+pub(crate) use compact::{Compact, SignatureBuffer, begins_like_a_jwt};
 pub(crate) use header::{HeaderAlgorithm, KnownHeaders};
 pub(crate) use json::Value;
 pub(crate) use jwk::Key;
@@ -241,7 +241,9 @@ impl SharedSecret {
     ) -> Result<Arc<Standing>, NotVerified> {
         let _turn = turns.take().ok_or(NotVerified::Busy)?;
         let key = self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
-        if key.is_some_and(|key| key.verify(token.signing_input, &token.signature)) {
+        let mut buffer = SignatureBuffer::new();
+        let signature = token.signature(&mut buffer)?;
+        if key.is_some_and(|key| key.verify(token.signing_input, signature)) {
             Ok(self.standing.clone())
         } else {
             Err(TokenError::Signature.into())

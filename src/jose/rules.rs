@@ -7,7 +7,7 @@ use super::algorithm::{AlgorithmSet, HmacAlgorithm};
 use super::claims::{Claims, Validity};
 use super::compact::Compact;
 use super::header::HeaderAlgorithm;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// What an issuer's tokens must be like.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Rules {
     pub(crate) audience: Option<Vec<String>>,
     /// Whether `aud` may be absent.
     pub(crate) audience_optional: bool,
-    pub(crate) leeway: Duration,
+    pub(crate) leeway: Span,
 }
 
 /// The algorithms of an issuer: those of public keys, or those of a shared secret, never both.

@@ -15,7 +15,7 @@ use crate::fetch::Fetch;
 use crate::identity::ServerIdentity;
 use crate::jose::{KnownHeaders, Turns, crypto_backend};
 use crate::scope::{Implications, Scope};
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Ticks};
 
 /// Builds a [`ResourceServer`].
 #[must_use]
@@ -23,7 +23,7 @@ pub struct ResourceServerBuilder {
     identifier: String,
     issuers: Vec<Issuer>,
     fetch: Option<Arc<dyn Fetch>>,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     metadata: metadata::Members,
     serves_metadata: bool,
     observers: Vec<Box<dyn Observer>>,
@@ -40,7 +40,7 @@ impl ResourceServerBuilder {
             identifier,
             issuers: Vec::new(),
             fetch: None,
-            clock: Arc::new(SystemClock),
+            clock: None,
             metadata: metadata::Members::new(),
             serves_metadata: true,
             observers: Vec::new(),
@@ -66,7 +66,7 @@ impl ResourceServerBuilder {
 
     /// Takes the time from this instead of [`SystemClock`]: for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -241,14 +241,16 @@ impl ResourceServerBuilder {
         let implications = read_implications(&self.implies).map_err(|error| error.at("implies"))?;
         let fetch = self.default_fetch()?;
         let fetches_https = self.fetch.is_some() || cfg!(any(feature = "rustls", feature = "native-tls"));
-        let (observers, start) = (Observers::new(self.observers), self.clock.instant());
+        let ticks = Ticks::of(self.clock.as_ref());
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let (observers, start) = (Observers::new(self.observers), clock.instant());
         let turns = Arc::new(Turns::of(self.max_verifications));
         let cache = self.cache.map(|limits| Arc::new(Cache::new(limits, start)));
         let defaults = Defaults {
             audience: &self.identifier,
             fetch,
             fetches_https,
-            clock: &self.clock,
+            clock: &clock,
             observers: &observers,
             turns: &turns,
             cache: cache.as_ref(),
@@ -274,13 +276,14 @@ impl ResourceServerBuilder {
         }
         let names = issuers.iter().map(|issuer| issuer.identity.name.clone()).collect();
         let denials =
-            Denials::new(self.denylist, self.stale_denylist, names, self.clock.clone(), observers.clone());
+            Denials::new(self.denylist, self.stale_denylist, names, clock.clone(), observers.clone());
         let identity = Arc::new(ServerIdentity {
             identifier: self.identifier.into(),
             hints: Arc::new(Hints::kept(None, metadata_url)),
             implications,
-            warnings: Warnings::new(self.clock.instant()),
-            clock: self.clock,
+            warnings: Warnings::new(start),
+            clock,
+            ticks,
             observers,
         });
         Ok(ResourceServer(Arc::new(Inner {

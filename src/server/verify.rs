@@ -15,7 +15,7 @@ use crate::keys::remote::{Began, Ended, Missed};
 use crate::lookup::desk::Memory;
 use crate::profile::{Identity, check_confirmation};
 use crate::refusal::Rejection;
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 use crate::token::{Proven, Token};
 
 #[cfg(all(test, tower_bearer_model))]
@@ -141,6 +141,9 @@ impl Inner {
     /// Whether a token that was verified, now or before, is accepted no more. Asked last, on every request, however the token
     /// came to be verified: to somebody without a good token it tells nothing.
     pub(crate) fn check_denied(&self, token: &Token, waited: Option<&Waited>) -> Result<(), Stop> {
+        if self.denials.are_none() {
+            return Ok(());
+        }
         let rejection = match self.denials.standing(token) {
             deny::Standing::Good => return Ok(()),
             deny::Standing::Denied => TokenError::Revoked.into(),
@@ -162,15 +165,15 @@ impl Inner {
         if raw.len() > MAX_TOKEN_LENGTH {
             return None;
         }
-        let instant = self.identity.clock.instant();
-        if let Some(token) = cache.find_near(raw, trusted, instant) {
-            if self.holds(&token, instant) {
+        let moment = self.identity.ticks.read();
+        if let Some(token) = cache.find_near(raw, trusted, moment.instant) {
+            if self.holds(&token, moment) {
                 return Some(token);
             }
             cache.forget_near(&token);
         }
-        let token = cache.find(raw, trusted, instant)?;
-        if !self.holds(&token, instant) {
+        let token = cache.find(raw, trusted, moment.instant)?;
+        if !self.holds(&token, moment) {
             cache.forget(&token);
             return None;
         }
@@ -179,12 +182,11 @@ impl Inner {
 
     /// The same of a token that was verified before a wait.
     pub(crate) fn still_holds(&self, token: &Token) -> bool {
-        self.holds(token, self.identity.clock.instant())
+        self.holds(token, self.identity.ticks.read())
     }
 
     /// Whether what was found about a token holds now.
-    fn holds(&self, token: &Token, instant: Instant) -> bool {
-        let now = self.identity.clock.now().into();
+    fn holds(&self, token: &Token, Moment { now, instant }: Moment) -> bool {
         self.issuers.get(token.trusted_issuer().place).is_some_and(|issuer| {
             issuer.rules.check_validity(token.validity(), now).is_ok()
                 && (issuer.keys.are_usable(instant) || issuer.has_looked_up(token.standing()))

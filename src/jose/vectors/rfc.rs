@@ -161,7 +161,7 @@ fn rfc7797_4_2_an_unencoded_payload_is_refused_for_its_crit() {
         types: vec![String::new()],
         audience: None,
         audience_optional: false,
-        leeway: Duration::ZERO,
+        leeway: Duration::ZERO.into(),
     };
     let now = Timestamp::from_seconds(0).unwrap();
     let encoded = URL_SAFE_NO_PAD.encode(payload);

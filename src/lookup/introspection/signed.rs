@@ -76,7 +76,7 @@ impl SignedAnswers {
             types: Vec::new(),
             audience: Some(vec![audience]),
             audience_optional: false,
-            leeway,
+            leeway: leeway.into(),
         };
         Ok(Self { names, keys, rules, turns, clock, headers: KnownHeaders::default() })
     }

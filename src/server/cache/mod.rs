@@ -19,6 +19,8 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 pub use self::near::MAX_CACHED_BY_THREAD;
 use self::near::Near;
 use super::verify::Trusted;
@@ -102,6 +104,14 @@ struct Verdict {
     state: AtomicU64,
 }
 
+/// What had to go: one as a rule, since each makes room for the next.
+#[derive(Default)]
+struct Gone {
+    verdicts: SmallVec<[Verdict; 1]>,
+    /// Whether one of them said something else about the same text.
+    said_otherwise: bool,
+}
+
 /// `order` has each key of `by_hash` once; `bytes` is the sum of their sizes.
 struct Shard {
     limits: Limits,
@@ -138,12 +148,12 @@ impl Cache {
         }
         verdict.note_use();
         let token = verdict.token.clone();
-        if self.near.wants(&token)
+        if self.near.wants(&token, now)
             && let Some(until) = self.start.checked_add(until.since_start())
         {
             let asked = verdict.asked.clone();
             drop(shard);
-            self.near.keep(&token, asked, until, age);
+            self.near.keep(&token, asked, until, age, now);
         }
         Some(token)
     }
@@ -157,16 +167,14 @@ impl Cache {
         let hash = self.hash(verdict.token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let says_otherwise = |known: &Verdict| known.token.claims_json() != verdict.token.claims_json();
-        let is_news = shard.find(hash, verdict.token.raw()).is_some_and(says_otherwise);
-        let evicted = shard.insert(hash, verdict, now);
+        let gone = shard.insert(hash, verdict, now);
         drop(shard);
-        if is_news {
+        if gone.said_otherwise {
             // What threads keep of what was said before.
             self.near.forget_all();
         }
         // Wiping them takes its time.
-        drop(evicted);
+        drop(gone);
     }
 
     /// Forgets a token about which the verdict does not hold any more, but not a newer verdict about the same text.
@@ -233,6 +241,11 @@ impl Verdict {
         Moment(self.state.load(Ordering::Relaxed) >> 1)
     }
 
+    /// Whether another one says something else about the same text.
+    fn is_contradicted_by(&self, other: &Self) -> bool {
+        other.token.is(self.token.raw()) && other.token.claims_json() != self.token.claims_json()
+    }
+
     /// It has served again. Written once only, so that a token in constant use is read alone.
     fn note_use(&self) {
         if self.state.load(Ordering::Relaxed) & USED == 0 {
@@ -272,14 +285,18 @@ impl Shard {
     }
 
     /// Makes room and takes it in; returns what had to go.
-    fn insert(&mut self, hash: u64, verdict: Verdict, now: Moment) -> Vec<Verdict> {
-        let mut gone: Vec<_> = self.remove(hash).into_iter().collect();
+    fn insert(&mut self, hash: u64, verdict: Verdict, now: Moment) -> Gone {
+        let mut gone = Gone::default();
+        if let Some(known) = self.remove(hash) {
+            gone.said_otherwise = known.is_contradicted_by(&verdict);
+            gone.verdicts.push(known);
+        }
         while self.oldest().is_some_and(|oldest| oldest.until() <= now) {
-            gone.extend(self.evict(now));
+            gone.verdicts.extend(self.evict(now));
         }
         let Some(left) = self.limits.bytes.checked_sub(verdict.size()) else { return gone };
         while !self.order.is_empty() && (self.order.len() >= self.limits.tokens || self.bytes > left) {
-            gone.extend(self.evict(now));
+            gone.verdicts.extend(self.evict(now));
         }
         self.bytes = self.bytes.saturating_add(verdict.size());
         self.order.push_back(hash);
@@ -325,7 +342,7 @@ mod tests {
     use crate::jose::Validity;
     use crate::profile::Identity;
     use crate::scope::Granted;
-    use crate::time::{SystemClock, Timestamp};
+    use crate::time::{SystemClock, Ticks, Timestamp};
     use crate::token::Proven;
 
     fn verdict(raw: &str, until: Duration) -> Verdict {
@@ -338,6 +355,7 @@ mod tests {
             hints: Arc::new(Hints::new(None, None)),
             implications: crate::scope::Implications::default(),
             clock: Arc::new(SystemClock),
+            ticks: Ticks::of(None),
             observers: Observers::default(),
             warnings: Warnings::new(Instant::now()),
         };
@@ -377,7 +395,10 @@ mod tests {
         shard.insert(7, verdict("one", now + MAX_CACHED_FOR), Moment::after(now));
         assert!(shard.find(7, b"one").is_some());
         assert!(shard.find(7, b"two").is_none());
-        assert_eq!(shard.insert(7, verdict("two", now + MAX_CACHED_FOR), Moment::after(now)).len(), 1);
+        assert_eq!(
+            shard.insert(7, verdict("two", now + MAX_CACHED_FOR), Moment::after(now)).verdicts.len(),
+            1
+        );
         assert!(shard.find(7, b"one").is_none());
         assert!(shard.find(7, b"two").is_some());
         check(&shard);
@@ -403,7 +424,7 @@ mod tests {
                     let raw = "x".repeat(usize::try_from(next(longest)).unwrap());
                     let gone = shard.insert(hash, verdict(&raw, now + MAX_CACHED_FOR), Moment::after(now));
                     assert!(shard.find(hash, raw.as_bytes()).is_some());
-                    assert!(gone.iter().all(|old| old.size() > 0));
+                    assert!(gone.verdicts.iter().all(|old| old.size() > 0));
                 }
             }
             check(&shard);
@@ -425,7 +446,7 @@ mod tests {
             verdict("x", start + MAX_CACHED_FOR * 2),
             Moment::after(start + MAX_CACHED_FOR),
         );
-        assert_eq!((gone.len(), shard.order.len()), (100, 1));
+        assert_eq!((gone.verdicts.len(), shard.order.len()), (100, 1));
         check(&shard);
     }
 

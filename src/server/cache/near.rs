@@ -14,6 +14,11 @@ pub const MAX_CACHED_BY_THREAD: usize = 128;
 
 const MAX_SIZE: usize = 4096;
 
+/// A token has its choice of so many places: with one alone, a third of a hundred tokens would find it taken.
+const PLACES: usize = 4;
+
+const SLOTS: usize = MAX_CACHED_BY_THREAD / PLACES;
+
 /// After so many times the shared cache is asked again, so that it knows what is in use.
 const TURNS: u8 = 64;
 
@@ -25,18 +30,22 @@ pub(super) struct Near {
     age: AtomicUsize,
 }
 
+/// Each token belongs to one of these.
 struct Slots(Box<[Slot]>);
 
 #[derive(Default)]
 struct Slot {
-    /// The token that came last and is not kept. The second time in a row it takes the place of what is.
+    /// Of what is kept in the same place; side by side, so that they are compared at once.
+    ends: [u128; PLACES],
+    kept: [Option<Kept>; PLACES],
+    /// The token that came last and is not kept, because all is full. The second time in a row it takes the place of what is.
     next: u128,
-    kept: Option<Kept>,
+    /// What it would take the place of.
+    turn: usize,
 }
 
 /// See [`Verdict`](super::Verdict).
 struct Kept {
-    end: u128,
     token: Token,
     asked: Option<Box<Trusted>>,
     until: Instant,
@@ -48,11 +57,9 @@ struct Kept {
 impl Near {
     pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
         let (slots, end) = (self.slots.get()?.try_borrow().ok()?, end(raw)?);
-        let kept = slots.at(end)?.kept.as_ref()?;
+        let kept = slots.at(end)?.find(end)?;
         // Texts are compared only where the whole end is the same: how long it takes tells nothing of one that is kept.
-        let is_it = now < kept.until
-            && kept.age == self.age()
-            && kept.end == end
+        let is_it = kept.holds(self.age(), now)
             && kept.token.is(raw)
             && trusted.is_answered_by(kept.asked.as_deref(), kept.token.issuer_name());
         kept.turns.set(kept.turns.get().wrapping_add(1) % TURNS);
@@ -60,27 +67,33 @@ impl Near {
     }
 
     /// Whether to [keep](Self::keep) a token that had to be asked for elsewhere.
-    pub(super) fn wants(&self, token: &Token) -> bool {
+    pub(super) fn wants(&self, token: &Token, now: Instant) -> bool {
         let Some(end) = end(token.raw()) else { return false };
         let Ok(mut slots) = self.slots.get_or(RefCell::default).try_borrow_mut() else { return false };
-        let Some(slot) = slots.at_mut(end) else { return false };
-        let is_kept = |kept: &Kept| kept.age == self.age() && kept.token.is(token.raw());
-        if slot.kept.as_ref().is_some_and(is_kept) || token.size() > MAX_SIZE {
+        let (Some(slot), age) = (slots.at_mut(end), self.age()) else { return false };
+        if token.size() > MAX_SIZE || slot.find(end).is_some_and(|kept| kept.holds(age, now)) {
             return false;
         }
-        std::mem::replace(&mut slot.next, end) == end
+        slot.free(age, now).is_some() || std::mem::replace(&mut slot.next, end) == end
     }
 
     /// `age` is what it [was](Self::age) before the token was asked for.
-    pub(super) fn keep(&self, token: &Token, asked: Option<Box<Trusted>>, until: Instant, age: usize) {
+    pub(super) fn keep(
+        &self,
+        token: &Token,
+        asked: Option<Box<Trusted>>,
+        until: Instant,
+        age: usize,
+        now: Instant,
+    ) {
         let Some(end) = end(token.raw()) else { return };
-        let kept = Kept { end, token: token.copy(), asked, until, age, turns: Cell::new(0) };
-        self.change(end, |slot| slot.kept = Some(kept));
+        let kept = Kept { token: token.copy(), asked, until, age, turns: Cell::new(0) };
+        self.change(end, |slot| slot.keep(end, kept, now));
     }
 
     pub(super) fn forget(&self, raw: &[u8]) {
         if let Some(end) = end(raw) {
-            self.change(end, |slot| slot.kept = None);
+            self.change(end, |slot| slot.forget(end));
         }
     }
 
@@ -104,19 +117,56 @@ impl Near {
     }
 }
 
+impl Slot {
+    fn find(&self, end: u128) -> Option<&Kept> {
+        self.kept.get(self.place(end)?)?.as_ref()
+    }
+
+    fn place(&self, end: u128) -> Option<usize> {
+        self.ends.iter().position(|kept| *kept == end)
+    }
+
+    /// A place where nothing is that could be found.
+    fn free(&self, age: usize, now: Instant) -> Option<usize> {
+        self.kept.iter().position(|kept| !kept.as_ref().is_some_and(|kept| kept.holds(age, now)))
+    }
+
+    fn keep(&mut self, end: u128, kept: Kept, now: Instant) {
+        let place = self.place(end).or_else(|| self.free(kept.age, now)).unwrap_or_else(|| {
+            self.turn = self.turn.wrapping_add(1) % PLACES;
+            self.turn
+        });
+        if let (Some(old_end), Some(old)) = (self.ends.get_mut(place), self.kept.get_mut(place)) {
+            (*old_end, *old) = (end, Some(kept));
+        }
+    }
+
+    fn forget(&mut self, end: u128) {
+        if let Some(kept) = self.place(end).and_then(|place| self.kept.get_mut(place)) {
+            *kept = None;
+        }
+    }
+}
+
+impl Kept {
+    fn holds(&self, age: usize, now: Instant) -> bool {
+        now < self.until && self.age == age
+    }
+}
+
 impl Slots {
     fn at(&self, end: u128) -> Option<&Slot> {
-        self.0.get(place(end))
+        self.0.get(slot(end))
     }
 
     fn at_mut(&mut self, end: u128) -> Option<&mut Slot> {
-        self.0.get_mut(place(end))
+        self.0.get_mut(slot(end))
     }
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self((0..MAX_CACHED_BY_THREAD).map(|_| Slot::default()).collect())
+        Self((0..SLOTS).map(|_| Slot::default()).collect())
     }
 }
 
@@ -126,10 +176,10 @@ fn end(raw: &[u8]) -> Option<u128> {
 }
 
 /// Six bits of each of the last characters differ; those of eight of them count.
-fn place(end: u128) -> usize {
+fn slot(end: u128) -> usize {
     let [.., a, b, c, d, e, f, g, h] = end.to_le_bytes();
     let mixed = u64::from_le_bytes([a, b, c, d, e, f, g, h]).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    usize::from(mixed.to_be_bytes()[0]) % MAX_CACHED_BY_THREAD
+    usize::from(mixed.to_be_bytes()[0]) % SLOTS
 }
 
 #[cfg(test)]
@@ -150,25 +200,32 @@ mod tests {
     }
 
     fn kept(near: &Near, token: &Token, until: Instant) -> bool {
-        let wanted = near.wants(token);
+        kept_at(near, token, until, Instant::now())
+    }
+
+    fn kept_at(near: &Near, token: &Token, until: Instant, now: Instant) -> bool {
+        let wanted = near.wants(token, now);
         if wanted {
-            near.keep(token, None, until, near.age());
+            near.keep(token, None, until, near.age(), now);
         }
         wanted
     }
 
     #[test]
-    fn what_comes_twice_in_a_row_is_kept_until_its_end() {
+    fn what_finds_room_or_comes_twice_in_a_row_is_kept_until_its_end() {
         let (near, now, until) = (Near::default(), Instant::now(), in_a_second());
         let one = token("one token of many", 0);
         let others = (0..10_000).map(|n| token(&format!("another token {n:08}"), 0));
-        let mut neighbours = others.filter(|other| end(other.raw()).map(place) == end(one.raw()).map(place));
+        let mut neighbours = others.filter(|other| end(other.raw()).map(slot) == end(one.raw()).map(slot));
+        let first: Vec<_> = neighbours.by_ref().take(PLACES).collect();
+        assert!(first.iter().all(|token| kept(&near, token, until)), "there is room");
+        assert!(first.iter().all(|token| near.find(token.raw(), &ALL, now).is_some()));
         let other = neighbours.next().unwrap();
-        assert!(near.find(one.raw(), &ALL, now).is_none());
         assert_eq!([&one, &other, &one].map(|token| kept(&near, token, until)), [false; 3]);
-        assert!(near.find(one.raw(), &ALL, now).is_none(), "they share a place and came in turn");
+        assert!(near.find(one.raw(), &ALL, now).is_none(), "all is full, and they came in turn");
         assert!(kept(&near, &one, until));
         assert!(near.find(one.raw(), &ALL, now).is_some_and(|found| !found.is_same(&one)));
+        assert_eq!(first.iter().filter(|token| near.find(token.raw(), &ALL, now).is_none()).count(), 1);
         assert!(near.find(other.raw(), &ALL, now).is_none());
         assert!(near.find(one.raw(), &ALL, until).is_none());
         assert!(near.find(one.raw(), &Trusted::Only([].into()), now).is_none());
@@ -184,23 +241,43 @@ mod tests {
         let (near, now, until) = (Near::default(), Instant::now(), in_a_second());
         let one = token("one token of many", 0);
         let before = near.age();
-        assert_eq!([false, true], [(), ()].map(|()| kept(&near, &one, until)));
+        assert_eq!([true, false], [(), ()].map(|()| kept(&near, &one, until)));
         assert!(near.find(one.raw(), &ALL, now).is_some());
         std::thread::scope(|scope| {
             scope.spawn(|| near.forget_all());
         });
         assert!(near.find(one.raw(), &ALL, now).is_none());
-        near.keep(&one, None, until, before);
+        near.keep(&one, None, until, before, now);
         assert!(near.find(one.raw(), &ALL, now).is_none());
         assert!(kept(&near, &one, until), "it makes room");
         assert!(near.find(one.raw(), &ALL, now).is_some());
     }
 
     #[test]
+    fn what_is_over_makes_room_for_the_same_token_and_for_others() {
+        let (near, start) = (Near::default(), Instant::now());
+        let one = token("one token of many", 0);
+        let at = |minutes: u64| start.checked_add(Duration::from_secs(60 * minutes)).unwrap();
+        for minute in 0..10 {
+            assert!(kept_at(&near, &one, at(minute + 1), at(minute)));
+            assert!(!kept_at(&near, &one, at(minute + 1), at(minute)));
+            assert!(near.find(one.raw(), &ALL, at(minute)).is_some());
+            assert!(near.find(one.raw(), &ALL, at(minute + 1)).is_none());
+        }
+        let others = (0..100_000).map(|n| token(&format!("another token {n:08}"), 0));
+        let mut neighbours = others.filter(|other| end(other.raw()).map(slot) == end(one.raw()).map(slot));
+        for minute in 10..20 {
+            let mut kept = || kept_at(&near, &neighbours.next().unwrap(), at(minute + 1), at(minute));
+            assert!([(); PLACES].map(|()| kept()).into_iter().all(|kept| kept));
+            assert!(!kept(), "full for this minute");
+        }
+    }
+
+    #[test]
     fn the_shared_one_is_asked_from_time_to_time() {
         let (near, now, until) = (Near::default(), Instant::now(), in_a_second());
         let one = token("one token of many", 0);
-        assert_eq!([false, true], [(), ()].map(|()| kept(&near, &one, until)));
+        assert_eq!([true, false], [(), ()].map(|()| kept(&near, &one, until)));
         let turns = usize::from(TURNS);
         let asked = |_: &usize| near.find(one.raw(), &ALL, now).is_none();
         assert_eq!((1..=4 * turns).filter(asked).collect::<Vec<_>>(), [1, 2, 3, 4].map(|turn| turn * turns));
@@ -212,7 +289,7 @@ mod tests {
         let (near, until) = (Near::default(), in_a_second());
         for (claims, fits) in [(MAX_SIZE / 2, true), (MAX_SIZE, false)] {
             let token = token("one token of many", claims);
-            assert_eq!([(), ()].map(|()| kept(&near, &token, until)), [false, fits]);
+            assert_eq!([(), ()].map(|()| kept(&near, &token, until)), [fits, false]);
         }
     }
 }

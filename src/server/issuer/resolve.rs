@@ -67,7 +67,7 @@ impl Issuer {
                 Some(self.audience)
             },
             audience_optional: self.profile.audience_is_optional(),
-            leeway: self.leeway,
+            leeway: self.leeway.into(),
         };
         let mut grants: HashMap<String, Granted<'static>> = HashMap::new();
         for (client, scopes) in self.grants {
