@@ -63,7 +63,7 @@ pub(crate) struct Settings {
 
 /// What a server remembers.
 pub(crate) trait Memory: Send + Sync {
-    /// A token that was good is not good any more. May be called while the desk is locked, so it does not come back to it.
+    /// A token is not good, or not any more. May be called while the desk is locked, so it does not come back to it.
     fn forget_text(&self, token: &[u8]);
 }
 
@@ -188,12 +188,12 @@ impl Desk {
         lock(&self.0.ledger).refusal(&digest, now)
     }
 
-    /// What was said of this token, at that time, was good, and would be remembered until then. Whether it is to be: of two
-    /// answers the later one counts.
+    /// This answer about a token was good, and would be remembered until then. Whether it is to be: of two answers the later
+    /// one counts, and behind one that was waited for so long, a later one may have been forgotten.
     ///
     /// # Errors
     /// If it was refused since.
-    pub(crate) fn accept(&self, token: &str, said_at: Instant, until: Instant) -> Result<bool, TokenError> {
+    pub(crate) fn accept(&self, token: &str, answer: &Answer, until: Instant) -> Result<bool, TokenError> {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
         let is_latest = {
             let mut ledger = lock(&self.0.ledger);
@@ -201,22 +201,27 @@ impl Desk {
                 return Err(fault);
             }
             ledger.accept(digest, now);
-            ledger.is_latest(&digest, said_at)
+            ledger.is_latest(&digest, answer.said_at())
         };
         if until <= now {
             lock(&self.0.fresh).forget(&digest);
         }
-        Ok(is_latest)
+        Ok(is_latest && now.saturating_duration_since(answer.asked_at) < REFUSED_FOR)
+    }
+
+    /// Whether nothing else was heard of a token since it was [accepted](Self::accept), for what was said then.
+    pub(crate) fn is_latest(&self, token: &str, said_at: Instant) -> bool {
+        let (digest, now) = (sha256(token.as_bytes()), self.0.now());
+        let mut ledger = lock(&self.0.ledger);
+        ledger.refusal(&digest, now).is_none() && ledger.is_latest(&digest, said_at)
     }
 
     /// What was said of this token, so long ago, was not good: it need not be asked about again so soon.
     pub(crate) fn refuse(&self, token: &str, fault: TokenError, age: Duration) {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
-        let was_good = lock(&self.0.ledger).refuse(digest, fault, now, REFUSED_FOR.saturating_sub(age));
+        lock(&self.0.ledger).refuse(digest, fault, now, REFUSED_FOR.saturating_sub(age));
         lock(&self.0.fresh).forget(&digest);
-        if was_good {
-            self.0.forget(token);
-        }
+        self.0.forget(token);
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -277,6 +282,11 @@ impl Answer {
         matches!(&self.said, Said::Active(claims) if claims.json().len() <= MAX_FRESH_LENGTH)
     }
 
+    /// When whoever issued the token was asked.
+    pub(crate) fn said_at(&self) -> Instant {
+        self.asked_at.checked_sub(self.age).unwrap_or(self.asked_at)
+    }
+
     /// Not of another server, who may have asked some time ago.
     pub(crate) fn is_ours(&self) -> bool {
         self.is_ours
@@ -293,7 +303,8 @@ impl Shared {
     }
 
     /// Behind the refusal: whoever remembers a token afterwards looks whether it was refused. That it is inactive is not left to
-    /// those who asked, who may have gone away. (Whether what is said of an active one is good, they alone can tell.)
+    /// those who asked, who may have gone away. (Whether what is said of an active one is good, they alone can tell.) Also of
+    /// a token that is not known here: what is known here is forgotten sooner than what the server remembers.
     fn forget(&self, token: &str) {
         if let Some(memory) = self.settings.memory.as_ref().filter(|_| self.has_the_word(token)) {
             memory.forget_text(token.as_bytes());

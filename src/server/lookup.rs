@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Refusal, Stop, Waited};
-use super::verify::{Accepted, Trusted, Verified};
+use super::verify::{Accepted, Trusted, Verified, Word};
 use crate::jose::{Claims, Standing, TokenError, begins_like_a_jwt};
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::lookup::desk::{ACTIVE_FOR, Answer, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};
@@ -79,10 +79,9 @@ impl TrustedIssuer {
             None => ENDLESS_ACTIVE_FOR.saturating_sub(answer.age),
         };
         let until = answer.asked_at.checked_add(lasts).unwrap_or(answer.asked_at);
-        let said_at = answer.asked_at.checked_sub(answer.age).unwrap_or(answer.asked_at);
         // If there is a later answer already, this one is for this request alone.
-        let until = if desk.accept(raw, said_at, until)? { until } else { answer.asked_at };
-        let found = Some((claims.json().to_owned(), until));
+        let until = desk.accept(raw, answer, until)?.then_some(until);
+        let found = Some(Word { claims: claims.json().to_owned(), said_at: answer.said_at(), until });
         Ok(Accepted { found, ..accepted })
     }
 

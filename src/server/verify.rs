@@ -12,7 +12,7 @@ use crate::jose::{Claims, Compact, HeaderAlgorithm, MAX_TOKEN_LENGTH, Standing, 
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Began, Ended, Missed};
-use crate::lookup::desk::Memory;
+use crate::lookup::desk::{Desk, Memory};
 use crate::profile::{Identity, check_confirmation};
 use crate::refusal::Rejection;
 use crate::time::{Moment, Timestamp};
@@ -43,8 +43,16 @@ pub(super) struct Accepted {
     pub(super) proven: (Proven, String),
     pub(super) validity: Validity,
     pub(super) standing: Arc<Standing>,
-    /// What was said of it, and how long that may be remembered; `None` if it says so itself.
-    pub(super) found: Option<(String, Instant)>,
+    /// What was said of it; `None` if it says so itself.
+    pub(super) found: Option<Word>,
+}
+
+/// What was said of a token.
+pub(super) struct Word {
+    pub(super) claims: String,
+    pub(super) said_at: Instant,
+    /// How long that may be remembered; `None` if something else was said later.
+    pub(super) until: Option<Instant>,
 }
 
 /// A token that was sent, read as far as that needs no key.
@@ -122,18 +130,26 @@ impl Inner {
         asked: Option<&Trusted>,
     ) -> Verified {
         let Accepted { proven, validity, standing, found } = accepted;
-        let (claims, until) = match found {
-            Some((claims, until)) => (claims, Some(until)),
+        let (claims, word) = match found {
+            Some(Word { claims, said_at, until }) => (claims, Some((said_at, until))),
             None => (payload, None),
         };
         let (server, identity) = (self.identity.clone(), issuer.identity.clone());
         let token = Token::verified(server, identity, raw, claims, proven, validity, standing);
-        self.remember(&token, asked, until);
-        // Somebody may have been told meanwhile that it is not active any more.
-        if let (Some(_), Some(desk), Some(cache)) = (until, &issuer.desk, &self.cache)
-            && std::str::from_utf8(raw).is_ok_and(|raw| desk.refusal(raw).is_some())
-        {
-            cache.forget_text(raw);
+        match word {
+            None => _ = self.remember(&token, asked, None),
+            Some((said_at, Some(until))) => {
+                let is_remembered = self.remember(&token, asked, Some(until));
+                // Somebody may have been told something else meanwhile. And what was said before does not hold any more.
+                let is_latest =
+                    |desk: &Desk| std::str::from_utf8(raw).is_ok_and(|raw| desk.is_latest(raw, said_at));
+                if let Some(cache) = &self.cache
+                    && !(is_remembered && issuer.desk.as_ref().is_some_and(is_latest))
+                {
+                    cache.forget_text(raw);
+                }
+            }
+            Some((_, None)) => {}
         }
         Verified { token, cached: false }
     }
@@ -196,9 +212,9 @@ impl Inner {
     }
 
     /// Remembers a token until then, or for as long as tokens are remembered. The key may have been withdrawn since it
-    /// verified the token. Then its standing says so.
-    fn remember(&self, token: &Token, asked: Option<&Trusted>, until: Option<Instant>) {
-        let Some(cache) = &self.cache else { return };
+    /// verified the token. Then its standing says so. Whether it is remembered.
+    fn remember(&self, token: &Token, asked: Option<&Trusted>, until: Option<Instant>) -> bool {
+        let Some(cache) = &self.cache else { return false };
         let asked = asked.filter(|_| token.trusted_issuer().iss.is_none());
         // Which of them a token belongs to is what their keys say, and those may change.
         let rivals = || {
@@ -207,13 +223,13 @@ impl Inner {
                 .filter(|issuer| issuer.identity.iss.is_none() && !matches!(issuer.keys, KeySource::Fixed(_)))
         };
         if asked.is_some() && rivals().count() > 1 {
-            return;
+            return false;
         }
         let now = self.identity.clock.instant();
         let until = until.or_else(|| now.checked_add(MAX_CACHED_FOR));
-        if let Some(until) = until.filter(|until| now < *until) {
-            cache.insert(token.clone(), asked.cloned(), until, now);
-        }
+        let Some(until) = until.filter(|until| now < *until) else { return false };
+        cache.insert(token.clone(), asked.cloned(), until, now);
+        true
     }
 
     /// The one issuer that a token names or, for a token that names none, every unnamed one.

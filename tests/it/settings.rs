@@ -106,7 +106,7 @@ public = true
             format!("{} {} {access}", route.method().map_or("any", |m| m.as_str()), route.path())
         })
         .collect();
-    let orders = "GET /orders all_of([all_of([\"orders:read\"]), any_of([\"reports\", \"admin\"])])";
+    let orders = "GET /orders all_of([\"orders:read\", any_of([\"reports\", \"admin\"])])";
     assert_eq!(found, [orders, "any /feed optional all_of([])", "any /healthz public"]);
 }
 

@@ -132,9 +132,8 @@ impl Shared {
                     ended.remember(call.token, call.since, now, ACTIVE_FOR);
                 }
                 // Before anybody is told.
-                if ledger.refuse(call.token, TokenError::Inactive, now, REFUSED_FOR.min(call.left)) {
-                    self.forget(call.raw.expose());
-                }
+                ledger.refuse(call.token, TokenError::Inactive, now, REFUSED_FOR.min(call.left));
+                self.forget(call.raw.expose());
             }
             // It was given up if not, and another may be under way.
             let line = ledger.end(&call.token, call.number, outcome, now);

@@ -220,13 +220,10 @@ impl<T> Ledger<T> {
     }
 
     /// A token that the endpoint knows was refused all the same, or one that it does not know.
-    /// `lasts` is at most [`REFUSED_FOR`]. Whether it was known, or was when it was asked about.
-    pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant, lasts: Duration) -> bool {
-        let was_asked_as_known = self.lookups.get(&token).is_some_and(|entry| entry.is_known);
-        let was_known = was_asked_as_known || self.is_known(&token, now);
+    /// `lasts` is at most [`REFUSED_FOR`].
+    pub(super) fn refuse(&mut self, token: Digest, fault: TokenError, now: Instant, lasts: Duration) {
         self.accepted.forget(&token);
         self.refused.remember(token, fault, now, lasts);
-        was_known
     }
 
     pub(super) fn refusal(&self, token: &Digest, now: Instant) -> Option<TokenError> {

@@ -15,8 +15,8 @@ mod near;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::mem::size_of;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
@@ -25,7 +25,7 @@ pub use self::near::MAX_CACHED_BY_THREAD;
 use self::near::Near;
 use super::verify::Trusted;
 use crate::lookup::desk::Memory;
-use crate::sync::{AtomicU64, RandomState, RwLock};
+use crate::sync::{AtomicBool, AtomicU64, RandomState, RwLock};
 use crate::token::Token;
 
 #[cfg(all(test, tower_bearer_model))]
@@ -102,15 +102,13 @@ struct Verdict {
     /// When it is forgotten, and in the last bit whether somebody has sent it again since it was last considered for
     /// eviction: there is one of these for each token, and it takes no more than it must.
     state: AtomicU64,
+    /// What tells the copies that threads keep of it, if there are any, that it is gone. None outlives it: what comes in its
+    /// place may say something else.
+    gone: Option<Arc<AtomicBool>>,
 }
 
 /// What had to go: one as a rule, since each makes room for the next.
-#[derive(Default)]
-struct Gone {
-    verdicts: SmallVec<[Verdict; 1]>,
-    /// Whether one of them said something else about the same text.
-    said_otherwise: bool,
-}
+type Evicted = SmallVec<[Verdict; 1]>;
 
 /// `order` has each key of `by_hash` once; `bytes` is the sum of their sizes.
 struct Shard {
@@ -137,7 +135,7 @@ impl Cache {
     /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the end of the
     /// signature: how long it takes says nothing about a token that is stored.
     pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
-        let (hash, age) = (self.hash(raw), self.near.age());
+        let hash = self.hash(raw);
         let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
         let verdict = shard.find(hash, raw)?;
         let until = verdict.until();
@@ -153,9 +151,19 @@ impl Cache {
         {
             let asked = verdict.asked.clone();
             drop(shard);
-            self.near.keep(&token, asked, until, age, now);
+            if let Some(gone) = self.note_copy(hash, &token) {
+                self.near.keep(&token, asked, until, gone, now);
+            }
         }
         Some(token)
+    }
+
+    /// What will tell a copy that this token is gone, if it is not by now.
+    fn note_copy(&self, hash: u64, token: &Token) -> Option<Arc<AtomicBool>> {
+        let mut shard = self.shard(hash)?.write().unwrap_or_else(PoisonError::into_inner);
+        let verdict = shard.by_hash.get_mut(&hash).filter(|known| known.token.is_same(token))?;
+        let gone = verdict.gone.get_or_insert_with(|| Arc::new(AtomicBool::new(false)));
+        Some(gone.clone())
     }
 
     /// Remembers that a token was good, until then.
@@ -167,14 +175,10 @@ impl Cache {
         let hash = self.hash(verdict.token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let gone = shard.insert(hash, verdict, now);
+        let evicted = shard.insert(hash, verdict, now);
         drop(shard);
-        if gone.said_otherwise {
-            // What threads keep of what was said before.
-            self.near.forget_all();
-        }
         // Wiping them takes its time.
-        drop(gone);
+        drop(evicted);
     }
 
     /// Forgets a token about which the verdict does not hold any more, but not a newer verdict about the same text.
@@ -217,8 +221,6 @@ impl Memory for Cache {
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         let gone = shard.find(hash, raw).is_some().then(|| shard.remove(hash));
         drop(shard);
-        // Behind it: what is kept from now on was not read before.
-        self.near.forget_all();
         drop(gone);
     }
 }
@@ -234,16 +236,11 @@ impl Limits {
 
 impl Verdict {
     fn new(token: Token, asked: Option<Trusted>, until: Moment) -> Self {
-        Self { token, asked: asked.map(Box::new), state: AtomicU64::new(until.0 << 1) }
+        Self { token, asked: asked.map(Box::new), state: AtomicU64::new(until.0 << 1), gone: None }
     }
 
     fn until(&self) -> Moment {
         Moment(self.state.load(Ordering::Relaxed) >> 1)
-    }
-
-    /// Whether another one says something else about the same text.
-    fn is_contradicted_by(&self, other: &Self) -> bool {
-        other.token.is(self.token.raw()) && other.token.claims_json() != self.token.claims_json()
     }
 
     /// It has served again. Written once only, so that a token in constant use is read alone.
@@ -285,18 +282,14 @@ impl Shard {
     }
 
     /// Makes room and takes it in; returns what had to go.
-    fn insert(&mut self, hash: u64, verdict: Verdict, now: Moment) -> Gone {
-        let mut gone = Gone::default();
-        if let Some(known) = self.remove(hash) {
-            gone.said_otherwise = known.is_contradicted_by(&verdict);
-            gone.verdicts.push(known);
-        }
+    fn insert(&mut self, hash: u64, verdict: Verdict, now: Moment) -> Evicted {
+        let mut gone: Evicted = self.remove(hash).into_iter().collect();
         while self.oldest().is_some_and(|oldest| oldest.until() <= now) {
-            gone.verdicts.extend(self.evict(now));
+            gone.extend(self.evict(now));
         }
         let Some(left) = self.limits.bytes.checked_sub(verdict.size()) else { return gone };
         while !self.order.is_empty() && (self.order.len() >= self.limits.tokens || self.bytes > left) {
-            gone.verdicts.extend(self.evict(now));
+            gone.extend(self.evict(now));
         }
         self.bytes = self.bytes.saturating_add(verdict.size());
         self.order.push_back(hash);
@@ -323,6 +316,9 @@ impl Shard {
 
     fn remove(&mut self, hash: u64) -> Option<Verdict> {
         let verdict = self.by_hash.remove(&hash)?;
+        if let Some(gone) = &verdict.gone {
+            gone.store(true, Ordering::Release);
+        }
         self.bytes = self.bytes.saturating_sub(verdict.size());
         if let Some(place) = self.order.iter().position(|other| *other == hash) {
             self.order.remove(place);
@@ -395,10 +391,7 @@ mod tests {
         shard.insert(7, verdict("one", now + MAX_CACHED_FOR), Moment::after(now));
         assert!(shard.find(7, b"one").is_some());
         assert!(shard.find(7, b"two").is_none());
-        assert_eq!(
-            shard.insert(7, verdict("two", now + MAX_CACHED_FOR), Moment::after(now)).verdicts.len(),
-            1
-        );
+        assert_eq!(shard.insert(7, verdict("two", now + MAX_CACHED_FOR), Moment::after(now)).len(), 1);
         assert!(shard.find(7, b"one").is_none());
         assert!(shard.find(7, b"two").is_some());
         check(&shard);
@@ -424,7 +417,7 @@ mod tests {
                     let raw = "x".repeat(usize::try_from(next(longest)).unwrap());
                     let gone = shard.insert(hash, verdict(&raw, now + MAX_CACHED_FOR), Moment::after(now));
                     assert!(shard.find(hash, raw.as_bytes()).is_some());
-                    assert!(gone.verdicts.iter().all(|old| old.size() > 0));
+                    assert!(gone.iter().all(|old| old.size() > 0));
                 }
             }
             check(&shard);
@@ -446,7 +439,7 @@ mod tests {
             verdict("x", start + MAX_CACHED_FOR * 2),
             Moment::after(start + MAX_CACHED_FOR),
         );
-        assert_eq!((gone.verdicts.len(), shard.order.len()), (100, 1));
+        assert_eq!((gone.len(), shard.order.len()), (100, 1));
         check(&shard);
     }
 

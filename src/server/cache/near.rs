@@ -1,11 +1,12 @@
 //! [`Near`]: what each thread remembers for itself, so that threads that are sent the same token share nothing.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::server::verify::Trusted;
-use crate::sync::{AtomicUsize, ThreadLocal};
+use crate::sync::{AtomicBool, ThreadLocal};
 use crate::token::Token;
 
 /// So many verified tokens in constant use are remembered once more by each thread, for itself. One that takes more than
@@ -22,12 +23,10 @@ const SLOTS: usize = MAX_CACHED_BY_THREAD / PLACES;
 /// After so many times the shared cache is asked again, so that it knows what is in use.
 const TURNS: u8 = 64;
 
-/// Copies of verdicts, a few for each thread. They end as the shared ones do: whether one holds is asked on every hit.
+/// Copies of verdicts, a few for each thread. They end with the shared ones, and whether one holds is asked on every hit.
 #[derive(Default)]
 pub(super) struct Near {
     slots: ThreadLocal<RefCell<Slots>>,
-    /// How often everything was to be forgotten: rarely, so that threads read it at no cost.
-    age: AtomicUsize,
 }
 
 /// Each token belongs to one of these.
@@ -49,8 +48,8 @@ struct Kept {
     token: Token,
     asked: Option<Box<Trusted>>,
     until: Instant,
-    /// Of what it was copied from.
-    age: usize,
+    /// Whether what it was copied from is. Written once, so that threads read it at no cost.
+    gone: Arc<AtomicBool>,
     turns: Cell<u8>,
 }
 
@@ -59,7 +58,7 @@ impl Near {
         let (slots, end) = (self.slots.get()?.try_borrow().ok()?, end(raw)?);
         let kept = slots.at(end)?.find(end)?;
         // Texts are compared only where the whole end is the same: how long it takes tells nothing of one that is kept.
-        let is_it = kept.holds(self.age(), now)
+        let is_it = kept.holds(now)
             && kept.token.is(raw)
             && trusted.is_answered_by(kept.asked.as_deref(), kept.token.issuer_name());
         kept.turns.set(kept.turns.get().wrapping_add(1) % TURNS);
@@ -70,24 +69,24 @@ impl Near {
     pub(super) fn wants(&self, token: &Token, now: Instant) -> bool {
         let Some(end) = end(token.raw()) else { return false };
         let Ok(mut slots) = self.slots.get_or(RefCell::default).try_borrow_mut() else { return false };
-        let (Some(slot), age) = (slots.at_mut(end), self.age()) else { return false };
-        if token.size() > MAX_SIZE || slot.find(end).is_some_and(|kept| kept.holds(age, now)) {
+        let Some(slot) = slots.at_mut(end) else { return false };
+        if token.size() > MAX_SIZE || slot.find(end).is_some_and(|kept| kept.holds(now)) {
             return false;
         }
-        slot.free(age, now).is_some() || std::mem::replace(&mut slot.next, end) == end
+        slot.free(now).is_some() || std::mem::replace(&mut slot.next, end) == end
     }
 
-    /// `age` is what it [was](Self::age) before the token was asked for.
+    /// `gone` is that of what it is a copy of.
     pub(super) fn keep(
         &self,
         token: &Token,
         asked: Option<Box<Trusted>>,
         until: Instant,
-        age: usize,
+        gone: Arc<AtomicBool>,
         now: Instant,
     ) {
         let Some(end) = end(token.raw()) else { return };
-        let kept = Kept { token: token.copy(), asked, until, age, turns: Cell::new(0) };
+        let kept = Kept { token: token.copy(), asked, until, gone, turns: Cell::new(0) };
         self.change(end, |slot| slot.keep(end, kept, now));
     }
 
@@ -95,16 +94,6 @@ impl Near {
         if let Some(end) = end(raw) {
             self.change(end, |slot| slot.forget(end));
         }
-    }
-
-    /// What other threads keep, too.
-    pub(super) fn forget_all(&self) {
-        self.age.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// What was kept at another age is forgotten.
-    pub(super) fn age(&self) -> usize {
-        self.age.load(Ordering::Acquire)
     }
 
     fn change(&self, end: u128, change: impl FnOnce(&mut Slot)) {
@@ -127,12 +116,12 @@ impl Slot {
     }
 
     /// A place where nothing is that could be found.
-    fn free(&self, age: usize, now: Instant) -> Option<usize> {
-        self.kept.iter().position(|kept| !kept.as_ref().is_some_and(|kept| kept.holds(age, now)))
+    fn free(&self, now: Instant) -> Option<usize> {
+        self.kept.iter().position(|kept| !kept.as_ref().is_some_and(|kept| kept.holds(now)))
     }
 
     fn keep(&mut self, end: u128, kept: Kept, now: Instant) {
-        let place = self.place(end).or_else(|| self.free(kept.age, now)).unwrap_or_else(|| {
+        let place = self.place(end).or_else(|| self.free(now)).unwrap_or_else(|| {
             self.turn = self.turn.wrapping_add(1) % PLACES;
             self.turn
         });
@@ -149,8 +138,8 @@ impl Slot {
 }
 
 impl Kept {
-    fn holds(&self, age: usize, now: Instant) -> bool {
-        now < self.until && self.age == age
+    fn holds(&self, now: Instant) -> bool {
+        now < self.until && !self.gone.load(Ordering::Acquire)
     }
 }
 
@@ -206,7 +195,7 @@ mod tests {
     fn kept_at(near: &Near, token: &Token, until: Instant, now: Instant) -> bool {
         let wanted = near.wants(token, now);
         if wanted {
-            near.keep(token, None, until, near.age(), now);
+            near.keep(token, None, until, Arc::new(AtomicBool::new(false)), now);
         }
         wanted
     }
@@ -237,17 +226,17 @@ mod tests {
     }
 
     #[test]
-    fn all_is_forgotten_and_what_was_read_before_is_not_kept_after() {
+    fn a_copy_ends_with_what_it_is_a_copy_of() {
         let (near, now, until) = (Near::default(), Instant::now(), in_a_second());
         let one = token("one token of many", 0);
-        let before = near.age();
-        assert_eq!([true, false], [(), ()].map(|()| kept(&near, &one, until)));
+        let gone = Arc::new(AtomicBool::new(false));
+        assert!(near.wants(&one, now));
+        near.keep(&one, None, until, gone.clone(), now);
         assert!(near.find(one.raw(), &ALL, now).is_some());
+        assert!(!near.wants(&one, now), "it is there already");
         std::thread::scope(|scope| {
-            scope.spawn(|| near.forget_all());
+            scope.spawn(|| gone.store(true, Ordering::Release));
         });
-        assert!(near.find(one.raw(), &ALL, now).is_none());
-        near.keep(&one, None, until, before, now);
         assert!(near.find(one.raw(), &ALL, now).is_none());
         assert!(kept(&near, &one, until), "it makes room");
         assert!(near.find(one.raw(), &ALL, now).is_some());

@@ -8,6 +8,7 @@ mod desk;
 #[cfg(feature = "reqwest")]
 mod endpoint;
 mod hybrid;
+mod later;
 mod live;
 mod memory;
 mod pause;

@@ -12,7 +12,7 @@ use super::{OPAQUE, World};
 use crate::support::{app, bearer, status};
 
 /// Whatever was started goes on until it waits for the book.
-async fn everything_else_goes_on() {
+pub(super) async fn everything_else_goes_on() {
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }

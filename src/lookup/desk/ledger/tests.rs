@@ -211,7 +211,7 @@ proptest! {
                     }
                 }
                 Step::Accept(of) => ledger.accept(token(of), now),
-                Step::Refuse(of) => _ = ledger.refuse(token(of), TokenError::Inactive, now, REFUSED_FOR),
+                Step::Refuse(of) => ledger.refuse(token(of), TokenError::Inactive, now, REFUSED_FOR),
                 Step::End(which, outcome) if !started.is_empty() => {
                     let (of, number) = started.swap_remove(which % started.len());
                     let counts = ledger.lookups.get(&token(of)).filter(|entry| entry.number == number);
