@@ -1,7 +1,7 @@
 //! What a flood costs: first requests all at once, made-up key ids, a rotation in the middle of them, what good requests
 //! notice of it, and what they notice of forged tokens; and the same of tokens that must be looked up.
 //!
-//! `cargo run --release --example flood` measures with the clocks of this machine and ends; it takes about ten minutes.
+//! `cargo run --release --example flood` measures with the clocks of this machine and ends; it takes about a quarter of an hour.
 //! With `-- --paced`, `-- --forged` or `-- --opaque` it does one part only, which is described in `paced.rs`, `forged.rs` or
 //! `opaque.rs`; with `-- --quick` it does less of everything, and leaves the rotation out. Keys are fetched over a real socket on loopback; where nothing else is said,
 //! requests go through the layer in this process, so that the figures are its own and not those of a client.
@@ -60,7 +60,7 @@ const FULL: Size = Size {
     rotation: true,
     opaque: opaque::Size { first_requests: 10_000, made_up: 100_000, good: 1_000, unanswered: 2_000 },
     paced: paced::Size {
-        rounds: 35,
+        rounds: 100,
         length: Duration::from_millis(250),
         calibration: Duration::from_millis(200),
         good_per_second: 1000,

@@ -14,12 +14,12 @@
 //!
 //! A machine takes its processors away from busy programs, too: virtual ones for milliseconds, several times a second
 //! (seen), and what was due then waits, the longer the more there is to do. The first row is of an empty loop on the server's
-//! processor, which looks at the clock and does nothing else: what it notices no server can undo. Turns are short, so
-//! that in many of them nothing of the kind happens.
+//! processor, which looks at the clock and does nothing else: what it notices no server can undo.
 //!
-//! The loads take turns for many rounds, so that a machine that gets slower meanwhile spoils none of them. A latency is the
-//! lower quartile of the rounds, and a ratio is that of two: those of rounds in which the machine took little. A round in
-//! which other programs were busy is left out and done again, but not for ever: how busy they were is printed beside the figures.
+//! The loads take short turns for many rounds, so that a machine that gets slower meanwhile spoils none of them. A p99 is that
+//! of all requests of a load in all rounds, with whatever the machine took from them, and a ratio is that of two; how far it
+//! could have come out otherwise is printed behind it. A round in which other programs were busy is left out and done again,
+//! but not for ever: how busy they were is printed beside the figures.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -192,7 +192,7 @@ impl Comparison<'_> {
         let (elapsed, took) = looking.await?;
         let seen = Latencies::of(took);
         let busy = Processors::now().since(&used, elapsed);
-        Ok(Turn { known: seen, fresh: seen, busy, flat_out: FlatOut::default() })
+        Ok(Turn { known: seen.clone(), fresh: seen, busy, flat_out: FlatOut::default() })
     }
 
     /// One load in one round.

@@ -1,5 +1,6 @@
 //! What good requests noticed: latencies under several loads that take turns.
 
+use std::iter;
 use std::time::Duration;
 
 use crate::Error;
@@ -31,12 +32,15 @@ pub(crate) struct FlatOut {
     pub(crate) new_unavailable: f64,
 }
 
-/// In microseconds.
-#[derive(Clone, Copy)]
-pub(crate) struct Latencies {
-    p50: f64,
-    p99: f64,
-}
+/// Of some requests, in microseconds.
+#[derive(Clone)]
+pub(crate) struct Latencies(Vec<f64>);
+
+/// How often rounds are drawn anew to see how far a ratio could have come out otherwise.
+const DRAWS: u64 = 300;
+
+/// The places between which nine of ten of them are.
+const NINE_OF_TEN: [usize; 2] = [15, 284];
 
 /// Each of so many loads in turn, until it has been seen in enough rounds. Also says how many were left out.
 pub(crate) async fn take_turns<const LOADS: usize>(
@@ -68,27 +72,32 @@ pub(crate) async fn take_turns<const LOADS: usize>(
 impl Latencies {
     pub(crate) const HEADINGS: &str = "     p50      p99 (least-most)     ";
 
-    pub(crate) fn of(mut took: Vec<Duration>) -> Self {
-        took.sort_unstable();
-        let at = |percent: usize| {
-            let place = took.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
-            took.get(place).map_or(f64::NAN, |took| took.as_secs_f64() * 1e6)
-        };
-        Self { p50: at(50), p99: at(99) }
+    pub(crate) fn of(took: Vec<Duration>) -> Self {
+        Self(took.into_iter().map(|took| took.as_secs_f64() * 1e6).collect())
+    }
+
+    /// Of all of them together.
+    fn percentile<'a>(all: impl Iterator<Item = &'a Self>, percent: usize) -> f64 {
+        let mut took: Vec<f64> = all.flat_map(|Self(took)| took).copied().collect();
+        let place = took.len().saturating_mul(percent).checked_div(100).unwrap_or(0);
+        if place >= took.len() {
+            return f64::NAN;
+        }
+        *took.select_nth_unstable_by(place, f64::total_cmp).1
     }
 }
 
 impl Seen {
     /// Known tokens first, then new ones.
-    const KINDS: [fn(&Turn) -> Latencies; 2] = [|turn| turn.known, |turn| turn.fresh];
+    const KINDS: [fn(&Turn) -> &Latencies; 2] = [|turn| &turn.known, |turn| &turn.fresh];
 
-    /// Of both kinds, under [`Latencies::HEADINGS`].
+    /// Of both kinds, under [`Latencies::HEADINGS`]: of all requests in all rounds, and between which bounds single rounds were.
     pub(crate) fn latencies(&self) -> String {
-        let of = |kind: fn(&Turn) -> Latencies| {
-            let p99 = || self.0.iter().map(|turn| kind(turn).p99);
-            let (least, most) = (p99().fold(f64::NAN, f64::min), p99().fold(f64::NAN, f64::max));
-            let p50 = calm(self.0.iter().map(|turn| kind(turn).p50));
-            format!("{p50:5.0} us{:6.0} us {:17}", calm(p99()), format!("({least:.0}-{most:.0})"))
+        let of = |kind: fn(&Turn) -> &Latencies| {
+            let [p50, p99] = [50, 99].map(|percent| Latencies::percentile(self.0.iter().map(kind), percent));
+            let rounds = || self.0.iter().map(|turn| Latencies::percentile(iter::once(kind(turn)), 99));
+            let (least, most) = (rounds().fold(f64::NAN, f64::min), rounds().fold(f64::NAN, f64::max));
+            format!("{p50:5.0} us{p99:6.0} us {:17}", format!("({least:.0}-{most:.0})"))
         };
         Self::KINDS.map(of).concat()
     }
@@ -104,24 +113,35 @@ impl Seen {
         median(self.0.iter().map(|turn| of(turn.flat_out)))
     }
 
+    /// Of the percentiles of all rounds together. In brackets what nine of ten draws of so many rounds, with repetition, lie
+    /// between.
     pub(crate) fn print_ratio(&self, name: &str, other: &Self, width: usize) {
         print!("  {name:width$}");
         for kind in Self::KINDS {
-            let ratio = |of: fn(Latencies) -> f64| {
-                let calm = |seen: &Self| calm(seen.0.iter().map(|turn| of(kind(turn))));
-                calm(self) / calm(other)
+            let ratio = |percent| {
+                let of = |seen: &Self| Latencies::percentile(seen.0.iter().map(kind), percent);
+                of(self) / of(other)
             };
-            print!("{:8.2}{:9.2} {:17}", ratio(|of| of.p50), ratio(|of| of.p99), "");
+            let drawn = |draw| {
+                let of = |seen: &Self| Latencies::percentile(seen.drawn(draw).map(kind), 99);
+                of(self) / of(other)
+            };
+            let draws = sorted((0..DRAWS).map(drawn));
+            let [low, high] = NINE_OF_TEN.map(|place| draws.get(place).copied().unwrap_or(f64::NAN));
+            print!("{:8.2}{:9.2} {:17}", ratio(50), ratio(99), format!("({low:.2}-{high:.2})"));
         }
         println!();
     }
-}
 
-/// What a machine takes from its programs only adds to a latency, and in some rounds it takes much: the lower quartile is that of
-/// rounds in which it took little.
-fn calm(of: impl Iterator<Item = f64>) -> f64 {
-    let sorted = sorted(of);
-    sorted.get(sorted.len() / 4).copied().unwrap_or(f64::NAN)
+    /// As many rounds, by chance; the same ones of everything that was seen in them.
+    fn drawn(&self, draw: u64) -> impl Iterator<Item = &Turn> {
+        let mut random = draw;
+        self.0.iter().filter_map(move |_| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let place = usize::try_from(random >> 33).ok()?.checked_rem(self.0.len())?;
+            self.0.get(place)
+        })
+    }
 }
 
 pub(crate) fn median(of: impl Iterator<Item = f64>) -> f64 {
