@@ -17,12 +17,15 @@ use tokio::runtime::Handle;
 use crate::Error;
 use crate::flat_out::{Flood, Kind};
 use crate::paced::{Good, Pause};
-use crate::seen::{FlatOut, Latencies, Seen, Turn, take_turns};
+use crate::seen::{FlatOut, Latencies, Seen, Turn, Wanted, take_turns};
 use crate::tally::{Expected, Tally};
 use crate::world::{Way, World};
 
+/// With more processors than this busy with other programs, a turn does not count if there are better ones.
+const TAKEN: f64 = 0.1;
+
 pub(crate) struct Size {
-    pub(crate) rounds: usize,
+    pub(crate) turns: usize,
     /// Of one load in one round.
     pub(crate) length: Duration,
     /// Of each kind.
@@ -72,9 +75,10 @@ async fn run(size: &Size, loads: &[Load; 4], way: Ways, broken: &mut Vec<String>
         let (load, good, flood) = ways.get(place).ok_or("a load too many")?;
         load.turn(size, good, flood).await
     };
-    let (seen, left_out): ([Seen; 4], _) = take_turns(size.rounds, turn).await?;
-    println!("  {:32}{:^34}{:^41}{:^19}  cores busy", "", "known token", "new token", "forged");
-    println!("  {0:32}{1}{1}    503    a second   503  ours + others", "", Latencies::HEADINGS);
+    let wanted = Wanted { turns: size.turns, taken: TAKEN };
+    let (seen, rounds): ([Seen; 4], _) = take_turns(wanted, turn).await?;
+    println!("  {:32}{:^34}{:^41}{:^19}  cores busy      taken", "", "known token", "new token", "forged");
+    println!("  {0:32}{1}{1}    503    a second   503  ours + others   at most", "", Latencies::HEADINGS);
     for (load, seen) in loads.iter().zip(&seen) {
         println!(
             "  {:32}{}{:5.1} %{:12.0}{:4.0} %  {}",
@@ -90,7 +94,7 @@ async fn run(size: &Size, loads: &[Load; 4], way: Ways, broken: &mut Vec<String>
     no_limit.print_ratio("(b)/(a), what the flood costs", alone, 32);
     one.print_ratio("(c)/(b), what the limit spares", no_limit, 32);
     two.print_ratio("(d)/(b)", no_limit, 32);
-    println!("  {left_out} rounds left out, because other programs were busy");
+    println!("  the {} turns of each that count are of {rounds}", size.turns);
     for load in loads {
         println!(
             "  accounts: {}: known: {}; new: {}; forged: {}",

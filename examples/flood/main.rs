@@ -18,6 +18,7 @@ mod opaque;
 mod paced;
 mod seen;
 mod split;
+mod taken;
 mod tally;
 mod world;
 
@@ -60,12 +61,12 @@ const FULL: Size = Size {
     rotation: true,
     opaque: opaque::Size { first_requests: 10_000, made_up: 100_000, good: 1_000, unanswered: 2_000 },
     paced: paced::Size {
-        rounds: 100,
-        length: Duration::from_millis(250),
+        turns: 150,
+        length: Duration::from_millis(100),
         calibration: Duration::from_millis(200),
         good_per_second: 1000,
     },
-    forged: forged::Size { rounds: 5, length: Duration::from_secs(1), good_per_second: 500 },
+    forged: forged::Size { turns: 5, length: Duration::from_secs(1), good_per_second: 500 },
 };
 const QUICK: Size = Size {
     first_requests: 500,
@@ -74,12 +75,12 @@ const QUICK: Size = Size {
     rotation: false,
     opaque: opaque::Size { first_requests: 500, made_up: 1_000, good: 50, unanswered: 300 },
     paced: paced::Size {
-        rounds: 1,
+        turns: 1,
         length: Duration::from_millis(200),
         calibration: Duration::from_millis(50),
         good_per_second: 100,
     },
-    forged: forged::Size { rounds: 1, length: Duration::from_millis(200), good_per_second: 100 },
+    forged: forged::Size { turns: 1, length: Duration::from_millis(200), good_per_second: 100 },
 };
 
 #[tokio::main]

@@ -6,10 +6,14 @@ use std::time::Duration;
 use crate::Error;
 use crate::busy::Busy;
 
-/// With more processors than this busy with other programs, a round is left out.
-const UNDISTURBED: f64 = 0.1;
+/// How much may be taken from a load in one turn, of a processor, for the turn to count.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) turns: usize,
+    pub(crate) taken: f64,
+}
 
-/// What was seen under one load, a round after the other.
+/// What was seen under one load, a turn after the other.
 #[derive(Default)]
 pub(crate) struct Seen(Vec<Turn>);
 
@@ -18,6 +22,8 @@ pub(crate) struct Turn {
     pub(crate) known: Latencies,
     pub(crate) fresh: Latencies,
     pub(crate) busy: Busy,
+    /// How much of a processor this machine took for others while all of it was wanted.
+    pub(crate) taken: f64,
     /// Of a flood without a pace.
     pub(crate) flat_out: FlatOut,
 }
@@ -36,37 +42,36 @@ pub(crate) struct FlatOut {
 #[derive(Clone)]
 pub(crate) struct Latencies(Vec<f64>);
 
-/// How often rounds are drawn anew to see how far a ratio could have come out otherwise.
+/// How often turns are drawn anew to see how far a ratio could have come out otherwise.
 const DRAWS: u64 = 300;
 
 /// The places between which nine of ten of them are.
 const NINE_OF_TEN: [usize; 2] = [15, 284];
 
-/// Each of so many loads in turn, until it has been seen in enough rounds. Also says how many were left out.
+/// Each of so many loads in turn, until there are enough turns of each from which little was taken, or for four times as many
+/// rounds; of these the turns count from which the least was. Also says how many rounds there were.
 pub(crate) async fn take_turns<const LOADS: usize>(
-    rounds: usize,
+    wanted: Wanted,
     turn: impl AsyncFn(usize) -> Result<Turn, Error>,
 ) -> Result<([Seen; LOADS], usize), Error> {
-    let (mut seen, mut left_out) = ([(); LOADS].map(|()| Seen::default()), 0_usize);
+    let (mut seen, mut rounds) = ([(); LOADS].map(|()| Seen::default()), 0_usize);
     let mut order: [usize; LOADS] = std::array::from_fn(|place| place);
-    while seen.iter().any(|seen| seen.0.len() < rounds) {
+    let quiet = |Seen(turns): &Seen| turns.iter().filter(|turn| turn.taken <= wanted.taken).count();
+    while rounds < wanted.turns.saturating_mul(4) && seen.iter().any(|seen| quiet(seen) < wanted.turns) {
+        rounds = rounds.saturating_add(1);
         order.rotate_left(1);
-        let mut disturbed = false;
         for place in order {
             let turn = turn(place).await?;
-            disturbed |= turn.busy.others.is_some_and(|others| others > UNDISTURBED);
             if let Some(Seen(turns)) = seen.get_mut(place) {
                 turns.push(turn);
             }
         }
-        if disturbed && left_out < rounds {
-            left_out = left_out.saturating_add(1);
-            for Seen(turns) in &mut seen {
-                turns.pop();
-            }
-        }
     }
-    Ok((seen, left_out))
+    for Seen(turns) in &mut seen {
+        turns.sort_by(|one, other| one.taken.total_cmp(&other.taken));
+        turns.truncate(wanted.turns);
+    }
+    Ok((seen, rounds))
 }
 
 impl Latencies {
@@ -91,7 +96,7 @@ impl Seen {
     /// Known tokens first, then new ones.
     const KINDS: [fn(&Turn) -> &Latencies; 2] = [|turn| &turn.known, |turn| &turn.fresh];
 
-    /// Of both kinds, under [`Latencies::HEADINGS`]: of all requests in all rounds, and between which bounds single rounds were.
+    /// Of both kinds, under [`Latencies::HEADINGS`]: of all requests in all turns, and between which bounds single turns were.
     pub(crate) fn latencies(&self) -> String {
         let of = |kind: fn(&Turn) -> &Latencies| {
             let [p50, p99] = [50, 99].map(|percent| Latencies::percentile(self.0.iter().map(kind), percent));
@@ -106,14 +111,15 @@ impl Seen {
     pub(crate) fn cores(&self) -> String {
         let busy =
             |whose: fn(&Busy) -> Option<f64>| median(self.0.iter().filter_map(|turn| whose(&turn.busy)));
-        format!("{:.2} + {:.2}", busy(|busy| Some(busy.our_cores())), busy(|busy| busy.others))
+        let taken = self.0.iter().fold(0.0, |most: f64, turn| most.max(turn.taken));
+        format!("{:.2} + {:.2}   {taken:.4}", busy(|busy| Some(busy.our_cores())), busy(|busy| busy.others))
     }
 
     pub(crate) fn flat_out(&self, of: impl Fn(FlatOut) -> f64) -> f64 {
         median(self.0.iter().map(|turn| of(turn.flat_out)))
     }
 
-    /// Of the percentiles of all rounds together. In brackets what nine of ten draws of so many rounds, with repetition, lie
+    /// Of the percentiles of all turns together. In brackets what nine of ten draws of so many turns, with repetition, lie
     /// between.
     pub(crate) fn print_ratio(&self, name: &str, other: &Self, width: usize) {
         print!("  {name:width$}");
@@ -133,7 +139,7 @@ impl Seen {
         println!();
     }
 
-    /// As many rounds, by chance; the same ones of everything that was seen in them.
+    /// As many turns, by chance.
     fn drawn(&self, draw: u64) -> impl Iterator<Item = &Turn> {
         let mut random = draw;
         self.0.iter().filter_map(move |_| {
