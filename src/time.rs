@@ -13,7 +13,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// refresh.
 ///
 /// # Security
-/// A wall clock that runs late keeps expired tokens alive; one that stands still keeps them alive for ever.
+/// A wall clock that runs late keeps expired tokens alive; one that stands still keeps them alive for ever. Without a clock of
+/// your own, a server on Linux reads the system's coarse ones for tokens that it knows: they are late by a tick of the kernel,
+/// 10 ms at most.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, as fine as the platform gives it. Do not cut it to seconds: some issuers write the
     /// very instant of issue into `nbf`.
@@ -75,7 +77,7 @@ pub(crate) enum Ticks {
 }
 
 impl Ticks {
-    /// `None` is [`SystemClock`].
+    /// `None` stands for [`SystemClock`].
     pub(crate) fn of(clock: Option<&Arc<dyn Clock>>) -> Self {
         match clock {
             Some(clock) => Self::Fine(clock.clone()),
@@ -258,8 +260,8 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
             let Moment { now, instant } = ticks.read();
             let after = (Timestamp::from(SystemTime::now()), Instant::now());
-            // A tick behind at most.
-            let tick = Duration::from_millis(20);
+            // A tick behind, and what a virtual machine adds.
+            let tick = Duration::from_millis(50);
             assert!(before.0.minus(tick) <= now && now <= after.0, "{before:?} {now:?} {after:?}");
             assert!(before.1 - tick <= instant && instant <= after.1, "{before:?} {instant:?} {after:?}");
         }
