@@ -97,11 +97,17 @@ pub(super) struct Limits {
 /// That a token was good. What this rests on is the token's own: its times, its issuer, and the standing of its key.
 struct Verdict {
     token: Token,
-    /// Who was asked, if the token does not say whom to ask: then the answer is one to this question only.
-    asked: Option<Box<Trusted>>,
     /// When it is forgotten, and in the last bit whether somebody has sent it again since it was last considered for
     /// eviction: there is one of these for each token, and it takes no more than it must.
     state: AtomicU64,
+    /// What few of them have.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
+    /// Who was asked, if the token does not say whom to ask: then the answer is one to this question only.
+    asked: Option<Trusted>,
     /// What tells the copies that threads keep of it, if there are any, that it is gone. None outlives it: what comes in its
     /// place may say something else.
     gone: Option<Arc<AtomicBool>>,
@@ -139,8 +145,7 @@ impl Cache {
         let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
         let verdict = shard.find(hash, raw)?;
         let until = verdict.until();
-        if self.moment(now) >= until
-            || !trusted.is_answered_by(verdict.asked.as_deref(), verdict.token.issuer_name())
+        if self.moment(now) >= until || !trusted.is_answered_by(verdict.asked(), verdict.token.issuer_name())
         {
             return None;
         }
@@ -149,7 +154,7 @@ impl Cache {
         if self.near.wants(&token, now)
             && let Some(until) = self.start.checked_add(until.since_start())
         {
-            let asked = verdict.asked.clone();
+            let asked = verdict.asked().cloned().map(Box::new);
             drop(shard);
             if let Some(gone) = self.note_copy(hash, &token) {
                 self.near.keep(&token, asked, until, gone, now);
@@ -162,7 +167,8 @@ impl Cache {
     fn note_copy(&self, hash: u64, token: &Token) -> Option<Arc<AtomicBool>> {
         let mut shard = self.shard(hash)?.write().unwrap_or_else(PoisonError::into_inner);
         let verdict = shard.by_hash.get_mut(&hash).filter(|known| known.token.is_same(token))?;
-        let gone = verdict.gone.get_or_insert_with(|| Arc::new(AtomicBool::new(false)));
+        let more = verdict.more.get_or_insert_default();
+        let gone = more.gone.get_or_insert_with(|| Arc::new(AtomicBool::new(false)));
         Some(gone.clone())
     }
 
@@ -236,7 +242,16 @@ impl Limits {
 
 impl Verdict {
     fn new(token: Token, asked: Option<Trusted>, until: Moment) -> Self {
-        Self { token, asked: asked.map(Box::new), state: AtomicU64::new(until.0 << 1), gone: None }
+        let more = asked.map(|asked| Box::new(More { asked: Some(asked), gone: None }));
+        Self { token, state: AtomicU64::new(until.0 << 1), more }
+    }
+
+    fn asked(&self) -> Option<&Trusted> {
+        self.more.as_ref()?.asked.as_ref()
+    }
+
+    fn gone(&self) -> Option<&AtomicBool> {
+        self.more.as_ref()?.gone.as_deref()
     }
 
     fn until(&self) -> Moment {
@@ -316,7 +331,7 @@ impl Shard {
 
     fn remove(&mut self, hash: u64) -> Option<Verdict> {
         let verdict = self.by_hash.remove(&hash)?;
-        if let Some(gone) = &verdict.gone {
+        if let Some(gone) = verdict.gone() {
             gone.store(true, Ordering::Release);
         }
         self.bytes = self.bytes.saturating_sub(verdict.size());
