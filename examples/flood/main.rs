@@ -1,7 +1,7 @@
 //! What a flood costs: first requests all at once, made-up key ids, a rotation in the middle of them, what good requests
 //! notice of it, and what they notice of forged tokens; and the same of tokens that must be looked up.
 //!
-//! `cargo run --release --example flood` measures with the clocks of this machine and ends; it takes about a quarter of an hour.
+//! `cargo run --release --example flood` measures with the clocks of this machine and ends; it takes about half an hour.
 //! With `-- --paced`, `-- --forged` or `-- --opaque` it does one part only, which is described in `paced.rs`, `forged.rs` or
 //! `opaque.rs`; with `-- --quick` it does less of everything, and leaves the rotation out. Keys are fetched over a real socket on loopback; where nothing else is said,
 //! requests go through the layer in this process, so that the figures are its own and not those of a client.
