@@ -68,7 +68,7 @@ pub(crate) struct Moment {
 }
 
 /// Where known tokens take the time from: the clocks of the server or, if they are the system's and it has them, those that
-/// it keeps for whoever asks often. They are read in a fifth of the time and stand still between two ticks of the kernel, 1
+/// it keeps for whoever asks often. They are read in about a quarter of the time and stand still between two ticks of the kernel, 1
 /// to 10 ms apart. That much longer a token is accepted than its leeway says; what is new is held against the finer one.
 pub(crate) enum Ticks {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -103,7 +103,7 @@ mod coarse {
 
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
-    use super::{MICROS, Moment, Timestamp};
+    use super::{Moment, Timestamp, micros};
 
     /// One moment on both scales: the kernel's, and that of [`Instant`], which is the same but cannot be made from it.
     #[derive(Debug, Clone, Copy)]
@@ -123,16 +123,16 @@ mod coarse {
             // In the first tick nothing has passed yet.
             let passed = monotonic.saturating_sub(self.monotonic);
             Moment {
-                now: Timestamp(wall.tv_sec.saturating_mul(MICROS).saturating_add(wall.tv_nsec / 1000)),
+                // No token is from before 1970.
+                now: Timestamp(micros(duration(wall))),
                 instant: self.instant.checked_add(passed).unwrap_or(self.instant),
             }
         }
     }
 
-    /// Since the machine was started, so it is not negative.
-    fn duration(monotonic: Timespec) -> Duration {
-        let seconds = u64::try_from(monotonic.tv_sec).unwrap_or_default();
-        Duration::new(seconds, u32::try_from(monotonic.tv_nsec).unwrap_or_default())
+    /// Since 1970, or since the machine was started. Nothing before.
+    fn duration(time: Timespec) -> Duration {
+        time.try_into().unwrap_or_default()
     }
 }
 
