@@ -28,7 +28,7 @@ pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
     };
     // What tables take as they grow is part of it, so it is the mean of many.
     let cold: f64 = samples.iter().map(|sample| net(one(sample))).sum();
-    // A token in constant use is kept by the thread as well, from its third time on.
+    // A token in constant use is kept by the thread as well, from its second time on.
     let _ = (one(&samples[1]), one(&samples[1]));
     let warm = one(&samples[1]);
     let control = {

@@ -129,8 +129,8 @@ impl Seen {
                 of(self) / of(other)
             };
             let drawn = |draw| {
-                let of = |seen: &Self| Latencies::percentile(seen.drawn(draw).map(kind), 99);
-                of(self) / of(other)
+                let of = |seen: &Self, draw| Latencies::percentile(seen.drawn(draw).map(kind), 99);
+                of(self, draw) / of(other, !draw)
             };
             let draws = sorted((0..DRAWS).map(drawn));
             let [low, high] = NINE_OF_TEN.map(|place| draws.get(place).copied().unwrap_or(f64::NAN));
@@ -141,7 +141,7 @@ impl Seen {
 
     /// As many turns, by chance.
     fn drawn(&self, draw: u64) -> impl Iterator<Item = &Turn> {
-        let mut random = draw;
+        let mut random = draw.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         self.0.iter().filter_map(move |_| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let place = usize::try_from(random >> 33).ok()?.checked_rem(self.0.len())?;

@@ -51,7 +51,7 @@ pub(super) struct Accepted {
 pub(super) struct Word {
     pub(super) claims: String,
     pub(super) said_at: Instant,
-    /// How long that may be remembered; `None` if something else was said later.
+    /// How long that may be remembered; `None` if something else was said later, or may have been.
     pub(super) until: Option<Instant>,
 }
 
@@ -149,7 +149,8 @@ impl Inner {
                     cache.forget_text(raw);
                 }
             }
-            Some((_, None)) => {}
+            // It is overtaken, or so late that nobody knows. Whatever is remembered may be older.
+            Some((_, None)) => self.cache.iter().for_each(|cache| cache.forget_text(raw)),
         }
         Verified { token, cached: false }
     }

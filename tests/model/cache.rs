@@ -81,8 +81,7 @@ fn the_newer_verdict_stays() {
 
 /// Two threads make copies of a token of their own while it is taken back.
 ///
-/// Catches copies that are forgotten before what they are made of, and copies that get the age at which they are kept
-/// in place of the one at which they were read.
+/// Catches copies that do not learn that what they were made of is gone.
 #[test]
 fn what_was_taken_back_is_kept_by_no_thread() {
     const RAW: &str = "a token that comes often";
@@ -94,7 +93,7 @@ fn what_was_taken_back_is_kept_by_no_thread() {
         let reads = || {
             let (cache, gone) = (cache.clone(), gone.clone());
             move || {
-                // The second time it is kept, the third time it is found.
+                // The first time it is kept, the second time it is found.
                 for _ in 0..3 {
                     let is_gone = gone.load(Ordering::Acquire);
                     let near = cache.find_near(RAW.as_bytes(), &Trusted::All, now);

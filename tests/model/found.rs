@@ -122,7 +122,7 @@ fn is_taken_back(server: &ResourceServer, route: Route, older: Waited, runtime: 
         })
     });
     runtime.next().run();
-    // The second time in a row this thread keeps a copy.
+    // By now this thread keeps a copy.
     let _ = (remembers(server), remembers(server));
     late.join();
     refused.map(Thread::join);

@@ -131,7 +131,7 @@ impl Cache {
         Self { shards: std::array::from_fn(shard), start, hasher: RandomState::new(), near: Near::default() }
     }
 
-    /// What this thread remembers about this very text, if it has come to it often.
+    /// What this thread remembers about this very text, if it has come to it before.
     pub(super) fn find_near(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
         self.near.find(raw, trusted, now)
     }

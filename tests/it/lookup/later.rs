@@ -139,6 +139,26 @@ async fn an_answer_that_is_not_remembered_ends_an_older_one() {
     assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::FORBIDDEN);
 }
 
+/// Nobody knows any more whether there was a later one.
+#[tokio::test]
+async fn an_answer_that_comes_too_late_to_be_remembered_ends_an_older_one() {
+    let world = World::new();
+    let auth = BearerAuthLayer::new(world.api.clone());
+    let (live, others) = (app(&auth.live()), app(&auth.scopes(["b"])));
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::OK);
+    let mut claims = world.claims();
+    claims["scope"] = json!("a");
+    world.book.say(OPAQUE, claims);
+    world.clock.advance(LIVE_ANSWER_FOR);
+    let mut late = pin!(status(&live, bearer(OPAQUE)));
+    assert!(late.as_mut().now_or_never().is_none());
+    everything_else_goes_on().await;
+    world.clock.advance(REFUSED_FOR);
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::OK, "nobody has been told yet");
+    assert_eq!(late.await, StatusCode::OK);
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::FORBIDDEN);
+}
+
 /// It goes on when it is not remembered any more that the token was refused.
 #[tokio::test]
 async fn an_older_answer_is_not_remembered_however_late_it_is() {
