@@ -26,6 +26,8 @@ pub(crate) struct ServerIdentity {
 /// An issuer as it is configured.
 #[derive(Debug)]
 pub(crate) struct IssuerIdentity {
+    /// Who trusts it.
+    pub(crate) server: Arc<ServerIdentity>,
     /// Its place among the issuers of its server.
     pub(crate) place: usize,
     /// Our label.

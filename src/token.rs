@@ -27,7 +27,6 @@ use crate::secret::SecretBytes;
 pub struct Token(Arc<Inner>);
 
 struct Inner {
-    server: Arc<ServerIdentity>,
     issuer: Arc<IssuerIdentity>,
     /// What was in the `Authorization` header, to see whether it still is.
     raw: SecretBytes,
@@ -75,7 +74,6 @@ struct Places<'a> {
 /// It says where the parser stopped, and nothing of what was there: claims are personal.
 #[derive(Debug, Clone)]
 pub struct ClaimsError {
-    server: Arc<ServerIdentity>,
     issuer: Arc<IssuerIdentity>,
     missing: bool,
     line: usize,
@@ -87,7 +85,6 @@ impl Token {
     ///
     /// `claims` are what `proven` was made of, and `more` is what was made with it.
     pub(crate) fn verified(
-        server: Arc<ServerIdentity>,
         issuer: Arc<IssuerIdentity>,
         raw: &[u8],
         claims: String,
@@ -100,14 +97,13 @@ impl Token {
         let mut text = claims;
         text.push_str(&more);
         let (raw, text) = (SecretBytes::from(raw), text.into());
-        Self(Arc::new(Inner { server, issuer, raw, text, claims: length, proven, validity, standing }))
+        Self(Arc::new(Inner { issuer, raw, text, claims: length, proven, validity, standing }))
     }
 
     /// The same token in memory of its own, so that those who use the one do not wait for those who use the other.
     pub(crate) fn copy(&self) -> Self {
-        let Inner { server, issuer, raw, text, claims, proven, validity, standing } = &*self.0;
+        let Inner { issuer, raw, text, claims, proven, validity, standing } = &*self.0;
         Self(Arc::new(Inner {
-            server: server.clone(),
             issuer: issuer.clone(),
             raw: raw.expose().into(),
             text: text.clone(),
@@ -153,7 +149,7 @@ impl Token {
     /// [stands for it](crate::ResourceServerBuilder::implies).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.0.server.implications.are_met(self.scopes(), scope)
+        self.server().implications.are_met(self.scopes(), scope)
     }
 
     /// The granted scopes: those of the token, unless they are not [trusted](crate::Profile::untrusted_scopes), and those
@@ -227,11 +223,11 @@ impl Token {
     }
 
     pub(crate) fn was_verified_by(&self, server: &Arc<ServerIdentity>) -> bool {
-        Arc::ptr_eq(&self.0.server, server)
+        Arc::ptr_eq(self.server(), server)
     }
 
     pub(crate) fn server(&self) -> &Arc<ServerIdentity> {
-        &self.0.server
+        &self.0.issuer.server
     }
 
     pub(crate) fn trusted_issuer(&self) -> &Arc<IssuerIdentity> {
@@ -315,7 +311,7 @@ impl Places<'_> {
         // What was read from the claims is a part of them as a rule.
         let start = text.as_ptr().addr().wrapping_sub(self.claims.as_ptr().addr());
         if let Some(place) = Place::new(start, text.len())
-            && place.of(self.claims) == Some(text)
+            && place.of(self.claims).is_some_and(|there| std::ptr::eq(there, text))
         {
             return Some(place);
         }
@@ -346,12 +342,11 @@ impl ClaimsError {
     fn new(error: &serde_json::Error, token: &Inner) -> Self {
         // serde has no kind for it; its text starts like this for every format.
         let missing = error.to_string().starts_with("missing field");
-        let (server, issuer) = (token.server.clone(), token.issuer.clone());
-        Self { server, issuer, missing, line: error.line(), column: error.column() }
+        Self { issuer: token.issuer.clone(), missing, line: error.line(), column: error.column() }
     }
 
     pub(crate) fn server(&self) -> &ServerIdentity {
-        &self.server
+        &self.issuer.server
     }
 
     pub(crate) fn trusted_issuer(&self) -> &Arc<IssuerIdentity> {

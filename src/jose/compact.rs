@@ -1,13 +1,13 @@
 //! The compact serialization (RFC 7515 §7.1), taken apart and bounded before anything is decoded.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::TokenError;
 use super::base64url;
-use super::header::{Header, KnownHeaders};
+use super::header::{Header, KnownHeader, KnownHeaders};
 #[cfg(feature = "x5c")]
 use super::json::{Object, Value};
 
@@ -23,7 +23,7 @@ pub const MAX_CHAIN_LENGTH: usize = 4;
 pub(crate) struct Compact<'a> {
     /// What the signature covers: header and payload as they were sent.
     pub(crate) signing_input: &'a [u8],
-    pub(crate) header: Arc<Header>,
+    pub(crate) header: Cow<'a, Header>,
     header_segment: &'a [u8],
     pub(super) payload_segment: &'a [u8],
     signature_segment: &'a [u8],
@@ -40,7 +40,7 @@ impl fmt::Debug for Compact<'_> {
 }
 
 impl<'a> Compact<'a> {
-    pub(crate) fn parse(token: &'a [u8], known: &KnownHeaders) -> Result<Self, TokenError> {
+    pub(crate) fn parse(token: &'a [u8], known: &'a [KnownHeader]) -> Result<Self, TokenError> {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(TokenError::TooLong);
         }
@@ -48,7 +48,7 @@ impl<'a> Compact<'a> {
     }
 
     /// Of any length: for what no client has sent, and was bounded before.
-    pub(crate) fn parse_long(token: &'a [u8], known: &KnownHeaders) -> Result<Self, TokenError> {
+    pub(crate) fn parse_long(token: &'a [u8], known: &'a [KnownHeader]) -> Result<Self, TokenError> {
         let (signing_input, signature) =
             memchr::memrchr(b'.', token).and_then(|dot| around(token, dot)).ok_or(TokenError::Structure)?;
         let (header_segment, payload_segment) = memchr::memchr(b'.', signing_input)
@@ -58,7 +58,7 @@ impl<'a> Compact<'a> {
         if signature.is_empty() {
             return Err(TokenError::Structure);
         }
-        let header = known.read(header_segment)?;
+        let header = Header::read(header_segment, known)?;
         if !base64url::is_canonical(signature) {
             return Err(TokenError::Structure);
         }
@@ -76,8 +76,10 @@ impl<'a> Compact<'a> {
     }
 
     /// Its header will be met again: the token was verified.
-    pub(crate) fn is_verified(&self, known: &KnownHeaders) {
-        known.learn(self.header_segment, &self.header);
+    pub(crate) fn is_verified(&self, headers: &KnownHeaders) {
+        if let Cow::Owned(header) = &self.header {
+            headers.learn(self.header_segment, header);
+        }
     }
 
     /// `x5c` (RFC 7515 §4.1.6): certificates as they are written, at least one and no more than [`MAX_CHAIN_LENGTH`].
@@ -128,7 +130,7 @@ mod tests {
 
     /// Taken apart as far as it is for every request.
     fn parse(token: &str) -> Result<Compact<'_>, TokenError> {
-        let token = Compact::parse(token.as_bytes(), &KnownHeaders::default())?;
+        let token = Compact::parse(token.as_bytes(), &[])?;
         token.payload()?;
         Ok(token)
     }

@@ -1,8 +1,9 @@
 //! The header of a token (RFC 7515 §4): the few members that decide anything.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use super::TokenError;
 use super::algorithm::{Algorithm, HmacAlgorithm};
@@ -20,6 +21,7 @@ const MAX_KNOWN_LENGTH: usize = 512;
 
 /// The members of a header that decide anything. `jku`, `jwk` and `x5u` are not among them: key material from a token is
 /// never used (RFC 8725 §3.10). Nor is `x5c`, but for an issuer with roots of its own, who asks for it.
+#[derive(Clone)]
 pub(crate) struct Header {
     pub(crate) alg: HeaderAlgorithm,
     /// `""` where there is none.
@@ -44,13 +46,21 @@ pub(crate) enum HeaderAlgorithm {
 /// Nothing is believed for it: what a header says follows from its bytes alone, whoever sends them. That only verified
 /// tokens add to it keeps strangers from pushing the others out.
 #[derive(Default)]
-pub(crate) struct KnownHeaders(ArcSwap<Vec<Known>>);
+pub(crate) struct KnownHeaders(ArcSwap<Vec<KnownHeader>>);
 
-type Known = (Box<[u8]>, Arc<Header>);
+/// As it is written, and what it says.
+pub(crate) type KnownHeader = (Box<[u8]>, Header);
 
 impl Header {
-    /// Reads a first segment.
-    pub(super) fn parse(segment: &[u8]) -> Result<Self, TokenError> {
+    /// By heart, or by reading a first segment.
+    pub(super) fn read<'a>(segment: &[u8], known: &'a [KnownHeader]) -> Result<Cow<'a, Self>, TokenError> {
+        match known.iter().find(|(text, _)| **text == *segment) {
+            Some((_, header)) => Ok(Cow::Borrowed(header)),
+            None => Self::parse(segment).map(Cow::Owned),
+        }
+    }
+
+    fn parse(segment: &[u8]) -> Result<Self, TokenError> {
         let json = base64url::decode_text(segment).ok_or(TokenError::Structure)?;
         let object = Object::parse(&json).map_err(|_| TokenError::Structure)?;
         let alg = object.member("alg").and_then(Value::as_str).ok_or(TokenError::Structure)?;
@@ -87,20 +97,16 @@ impl HeaderAlgorithm {
 }
 
 impl KnownHeaders {
-    /// By heart, or by reading it.
-    pub(super) fn read(&self, segment: &[u8]) -> Result<Arc<Header>, TokenError> {
-        let known = self.0.load();
-        match known.iter().find(|(text, _)| **text == *segment) {
-            Some((_, header)) => Ok(header.clone()),
-            None => Header::parse(segment).map(Arc::new),
-        }
+    /// Those of now. Who reads them waits for nobody, and does not even count himself, so that threads share nothing here.
+    pub(crate) fn load(&self) -> Guard<Arc<Vec<KnownHeader>>> {
+        self.0.load()
     }
 
     /// To be called for a token that was verified.
-    pub(super) fn learn(&self, segment: &[u8], header: &Arc<Header>) {
+    pub(super) fn learn(&self, segment: &[u8], header: &Header) {
         let known = self.0.load();
-        let is_known = || known.iter().any(|(_, known)| Arc::ptr_eq(known, header));
-        if segment.len() > MAX_KNOWN_LENGTH || is_known() {
+        // Somebody may have learned it meanwhile.
+        if segment.len() > MAX_KNOWN_LENGTH || known.iter().any(|(text, _)| **text == *segment) {
             return;
         }
         // An issuer whose headers are all different is not worth an order of eviction.
@@ -121,32 +127,43 @@ mod tests {
         base64url::encode(format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#).as_bytes())
     }
 
+    /// What it says, if it is known by heart.
+    fn by_heart(known: &KnownHeaders, text: &str) -> Option<Header> {
+        match Header::read(text.as_bytes(), &known.load()).unwrap() {
+            Cow::Borrowed(header) => Some(header.clone()),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    fn learn(known: &KnownHeaders, text: &str) {
+        known.learn(text.as_bytes(), &Header::read(text.as_bytes(), &known.load()).unwrap());
+    }
+
     #[test]
     fn what_was_learned_is_not_parsed_again_and_says_the_same() {
         let known = KnownHeaders::default();
-        let text = segment(1);
-        let first = known.read(text.as_bytes()).unwrap();
-        assert!(!Arc::ptr_eq(&first, &known.read(text.as_bytes()).unwrap()), "nobody has vouched for it");
-        known.learn(text.as_bytes(), &first);
-        assert!(Arc::ptr_eq(&first, &known.read(text.as_bytes()).unwrap()));
-        let other = known.read(segment(2).as_bytes()).unwrap();
-        assert_eq!((first.kid.as_deref(), other.kid.as_deref()), (Some("1"), Some("2")));
+        let texts = [segment(1), segment(2)];
+        assert!(by_heart(&known, &texts[0]).is_none(), "nobody has vouched for it");
+        for _ in 0..2 {
+            texts.iter().for_each(|text| learn(&known, text));
+            assert_eq!(known.load().len(), texts.len());
+        }
+        let kids = texts.map(|text| by_heart(&known, &text).unwrap().kid);
+        assert_eq!(kids.map(|kid| kid.unwrap().into_string()), ["1", "2"]);
+        assert!(by_heart(&known, &segment(3)).is_none());
     }
 
     #[test]
     fn they_are_few_and_short() {
         let known = KnownHeaders::default();
         for kid in 0..100 {
-            let text = segment(kid);
-            let header = known.read(text.as_bytes()).unwrap();
-            known.learn(text.as_bytes(), &header);
-            assert!(Arc::ptr_eq(&header, &known.read(text.as_bytes()).unwrap()));
-            assert!(known.0.load().len() <= MAX_KNOWN);
+            learn(&known, &segment(kid));
+            assert!(by_heart(&known, &segment(kid)).is_some());
+            assert!(known.load().len() <= MAX_KNOWN);
         }
         let long =
             base64url::encode(format!(r#"{{"alg":"RS256","x5c":["{}"]}}"#, "A".repeat(400)).as_bytes());
-        let header = known.read(long.as_bytes()).unwrap();
-        known.learn(long.as_bytes(), &header);
-        assert!(!Arc::ptr_eq(&header, &known.read(long.as_bytes()).unwrap()));
+        learn(&known, &long);
+        assert!(by_heart(&known, &long).is_none());
     }
 }

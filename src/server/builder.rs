@@ -246,15 +246,19 @@ impl ResourceServerBuilder {
         let (observers, start) = (Observers::new(self.observers), clock.instant());
         let turns = Arc::new(Turns::of(self.max_verifications));
         let cache = self.cache.map(|limits| Arc::new(Cache::new(limits, start)));
-        let defaults = Defaults {
-            audience: &self.identifier,
-            fetch,
-            fetches_https,
-            clock: &clock,
-            observers: &observers,
-            turns: &turns,
-            cache: cache.as_ref(),
-        };
+        let metadata_url =
+            metadata::url_of(&self.identifier).filter(|_| self.serves_metadata).map(Into::into);
+        let identity = Arc::new(ServerIdentity {
+            identifier: self.identifier.into(),
+            hints: Arc::new(Hints::kept(None, metadata_url)),
+            implications,
+            warnings: Warnings::new(start),
+            clock,
+            ticks,
+            observers,
+        });
+        let defaults =
+            Defaults { server: &identity, fetch, fetches_https, turns: &turns, cache: cache.as_ref() };
         let mut issuers = Vec::new();
         for (place, issuer) in self.issuers.into_iter().enumerate() {
             let issuer =
@@ -262,8 +266,6 @@ impl ResourceServerBuilder {
             issuers.push(issuer);
         }
         let by_iss = index(&issuers)?;
-        let metadata_url =
-            metadata::url_of(&self.identifier).filter(|_| self.serves_metadata).map(Into::into);
         if self.stale_denylist && self.denylist.is_none() {
             let message = "there is no shared denylist; write one, or leave this out";
             return Err(ConfigError::new(ConfigErrorKind::Denylist, message).at("dangerous_stale_denylist"));
@@ -275,17 +277,8 @@ impl ResourceServerBuilder {
             );
         }
         let names = issuers.iter().map(|issuer| issuer.identity.name.clone()).collect();
-        let denials =
-            Denials::new(self.denylist, self.stale_denylist, names, clock.clone(), observers.clone());
-        let identity = Arc::new(ServerIdentity {
-            identifier: self.identifier.into(),
-            hints: Arc::new(Hints::kept(None, metadata_url)),
-            implications,
-            warnings: Warnings::new(start),
-            clock,
-            ticks,
-            observers,
-        });
+        let (clock, observers) = (identity.clock.clone(), identity.observers.clone());
+        let denials = Denials::new(self.denylist, self.stale_denylist, names, clock, observers);
         Ok(ResourceServer(Arc::new(Inner {
             identity,
             issuers,

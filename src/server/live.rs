@@ -61,7 +61,7 @@ impl Inner {
         Some(match confirmed {
             Ok(Some(found)) => {
                 // Of a JWT that names no issuer, another layer's issuers may say something else.
-                let asked = Compact::parse(token.raw(), &self.headers).is_ok().then_some(trusted);
+                let asked = Compact::parse(token.raw(), &self.headers.load()).is_ok().then_some(trusted);
                 let verified = self.accepted(issuer, token.raw(), String::new(), found, asked);
                 // It may be of somebody else now.
                 self.check_denied(&verified.token, waited).map(|()| verified)
@@ -83,7 +83,8 @@ impl Inner {
 
     /// What is said of a JWT does not outlast what it says of itself, however often it is said.
     fn check_own_word(&self, issuer: &TrustedIssuer, raw: &[u8], now: Timestamp) -> Result<(), TokenError> {
-        let Ok(token) = Compact::parse(raw, &self.headers) else { return Ok(()) };
+        let headers = self.headers.load();
+        let Ok(token) = Compact::parse(raw, &headers) else { return Ok(()) };
         let payload = token.payload()?;
         issuer.rules.check_own_word(&token, &Claims::parse(&payload)?, now)
     }

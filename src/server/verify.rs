@@ -97,7 +97,8 @@ impl Inner {
 
     /// Verifies a token that is not known, or not any more.
     fn verify_new(&self, raw: &[u8], trusted: &Trusted, waited: Option<&Waited>) -> Result<Verified, Stop> {
-        let compact = match Compact::parse(raw, &self.headers) {
+        let headers = self.headers.load();
+        let compact = match Compact::parse(raw, &headers) {
             Ok(compact) => compact,
             Err(fault) => return self.verify_opaque(raw, fault, trusted, waited),
         };
@@ -134,8 +135,7 @@ impl Inner {
             Some(Word { claims, said_at, until }) => (claims, Some((said_at, until))),
             None => (payload, None),
         };
-        let (server, identity) = (self.identity.clone(), issuer.identity.clone());
-        let token = Token::verified(server, identity, raw, claims, proven, validity, standing);
+        let token = Token::verified(issuer.identity.clone(), raw, claims, proven, validity, standing);
         match word {
             None => _ = self.remember(&token, asked, None),
             Some((said_at, Some(until))) => {

@@ -84,7 +84,7 @@ fn named_secret(jwk: &str) -> Option<Keys> {
 
 /// Taken apart as for every request, but that the payload may be anything.
 fn parse(token: &str) -> Result<Compact<'_>, TokenError> {
-    let token = Compact::parse(token.as_bytes(), &KnownHeaders::default())?;
+    let token = Compact::parse(token.as_bytes(), &[])?;
     base64url::decode(token.payload_segment).ok_or(TokenError::Structure)?;
     Ok(token)
 }

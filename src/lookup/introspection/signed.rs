@@ -91,7 +91,8 @@ impl SignedAnswers {
         if !is_signed(response) {
             return Err(odd("it is not of the type for signed answers"));
         }
-        let answer = Compact::parse_long(response.body(), &self.headers).map_err(refused)?;
+        let headers = self.headers.load();
+        let answer = Compact::parse_long(response.body(), &headers).map_err(refused)?;
         let payload = answer.payload().map_err(refused)?;
         self.check_claims(&answer, &payload).map_err(refused)?;
         self.check_signature(&answer).await?;

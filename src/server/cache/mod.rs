@@ -371,6 +371,7 @@ mod tests {
             warnings: Warnings::new(Instant::now()),
         };
         let issuer = IssuerIdentity {
+            server: Arc::new(server),
             name: "issuer".into(),
             place: 0,
             iss: None,
@@ -381,9 +382,8 @@ mod tests {
             Identity { client_id: None, subject: None, token_id: None, scopes: Granted::default() };
         let expires_at = Timestamp::from_seconds(0);
         let validity = Validity { expires_at, not_before: None, issued_at: None };
-        let (server, issuer) = (Arc::new(server), Arc::new(issuer));
         let proven = Proven::find(&identity, std::iter::empty(), &claims);
-        Token::verified(server, issuer, raw.as_bytes(), claims, proven, validity, Arc::default())
+        Token::verified(Arc::new(issuer), raw.as_bytes(), claims, proven, validity, Arc::default())
     }
 
     pub(super) fn check(shard: &Shard) {

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::Cache;
-use crate::event::Observers;
 use crate::fetch::Fetch;
-use crate::identity::IssuerIdentity;
+use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{Algorithm, Rules, Standing, Turns};
 use crate::keys::{KeySource, Keys};
 #[cfg(feature = "redis")]
@@ -20,7 +19,6 @@ use crate::lookup::desk::Desk;
 use crate::lookup::{Introspection, Lookup, TokenLookup};
 use crate::profile::Profile;
 use crate::scope::Granted;
-use crate::time::Clock;
 
 /// The tolerance for clocks that differ, for `exp`, `nbf` and `iat` alike.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(60);
@@ -80,11 +78,9 @@ pub(super) struct TrustedIssuer {
 
 /// What an issuer takes over from the server.
 pub(super) struct Defaults<'a> {
-    pub(super) audience: &'a str,
+    pub(super) server: &'a Arc<ServerIdentity>,
     pub(super) fetch: Option<Arc<dyn Fetch>>,
     pub(super) fetches_https: bool,
-    pub(super) clock: &'a Arc<dyn Clock>,
-    pub(super) observers: &'a Observers,
     pub(super) turns: &'a Arc<Turns>,
     pub(super) cache: Option<&'a Arc<Cache>>,
 }

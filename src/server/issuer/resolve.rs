@@ -50,6 +50,7 @@ impl Issuer {
             .into_iter()
             .collect();
         self.log_dangers();
+        let server = defaults.server;
         let default = defaults.fetch.clone().filter(|_| defaults.fetches_https || self.is_on_plain_http());
         let rules = Rules {
             algorithms: match &self.keys {
@@ -62,7 +63,7 @@ impl Issuer {
             } else if self.profile.audience_is_client() {
                 self.clients.clone()
             } else if self.audience.is_empty() {
-                Some(vec![defaults.audience.to_owned()])
+                Some(vec![server.identifier.to_string()])
             } else {
                 Some(self.audience)
             },
@@ -81,8 +82,8 @@ impl Issuer {
             algorithms,
             allow_http: self.allow_http,
             fetch: fetch.clone(),
-            clock: defaults.clock.clone(),
-            observers: defaults.observers.clone(),
+            clock: server.clock.clone(),
+            observers: server.observers.clone(),
             // Whoever changes the working directory does not move the file.
             snapshot: self.snapshot.map(|path| std::path::absolute(&path).unwrap_or(path)),
             leeway: self.leeway,
@@ -100,7 +101,7 @@ impl Issuer {
                     iss: self.iss.as_deref(),
                     allow_http: self.allow_http,
                     fetch,
-                    clock: defaults.clock.clone(),
+                    clock: server.clock.clone(),
                     signer: Signer {
                         names: self.iss.iter().chain(&self.also).cloned().collect(),
                         keys: keys.clone(),
@@ -113,7 +114,7 @@ impl Issuer {
                 let answers = self
                     .answers
                     .map(|answers| {
-                        answers.resolve(&self.name, defaults.audience, signed, defaults.clock.clone())
+                        answers.resolve(&self.name, &server.identifier, signed, server.clock.clone())
                     })
                     .transpose()?;
                 #[cfg(not(feature = "redis"))]
@@ -122,19 +123,20 @@ impl Issuer {
                     lookup: lookup.map_err(|error| error.at("introspection"))?,
                     answers,
                     label: (&*self.name).into(),
-                    clock: defaults.clock.clone(),
-                    observers: defaults.observers.clone(),
+                    clock: server.clock.clone(),
+                    observers: server.observers.clone(),
                     memory: defaults.cache.cloned().map(|cache| cache as Arc<dyn Memory>),
                     verifies_jwts: !matches!(keys, KeySource::None),
                 }))
             }
         };
         let identity = Arc::new(IssuerIdentity {
+            server: server.clone(),
             place,
             name: self.name.into(),
             iss: self.iss.map(Into::into),
             leeway: self.leeway,
-            warnings: Warnings::new(defaults.clock.instant()),
+            warnings: Warnings::new(server.clock.instant()),
         });
         Ok(TrustedIssuer {
             identity,
