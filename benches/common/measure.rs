@@ -33,7 +33,8 @@ pub(crate) struct Wanted {
 /// best, before and after. If patience ends first, the rounds that come closest to it count.
 pub(crate) struct Machine<'a> {
     yardstick: Box<dyn Fn() + Sync + 'a>,
-    best: Cell<f64>,
+    /// On one thread, and on two.
+    best: [Cell<f64>; 2],
     counted: Cell<usize>,
     quiet: Cell<usize>,
 }
@@ -50,13 +51,16 @@ const QUIET: f64 = 1.05;
 impl<'a> Machine<'a> {
     /// Looks for its best for so long.
     pub(crate) fn new(yardstick: impl Fn() + Sync + 'a, patience: Duration) -> Self {
-        let (best, none) = (Cell::new(f64::INFINITY), Cell::default());
+        let (best, none) = ([const { Cell::new(f64::INFINITY) }; 2], Cell::default());
         let machine = Self { yardstick: Box::new(yardstick), best, counted: none.clone(), quiet: none };
         let start = Instant::now();
-        while machine.best.get().is_infinite() || start.elapsed() < patience {
+        loop {
             machine.pace(On::ThisThread);
+            machine.pace(On::TwoThreads);
+            if start.elapsed() >= patience {
+                return machine;
+            }
         }
-        machine
     }
 
     /// The first round warms up and is not kept.
@@ -69,18 +73,18 @@ impl<'a> Machine<'a> {
                 break;
             }
             let before = self.pace(on);
-            if is_waiting && !self.is_quiet(before) {
+            if is_waiting && !self.is_quiet(on, before) {
                 continue;
             }
             let found = round();
             let pace = before.max(self.pace(on));
-            quiet += usize::from(self.is_quiet(pace));
+            quiet += usize::from(self.is_quiet(on, pace));
             all.push((pace, found));
         }
         all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         all.truncate(wanted.rounds);
         self.counted.set(self.counted.get() + all.len());
-        self.quiet.set(self.quiet.get() + all.iter().filter(|(pace, _)| self.is_quiet(*pace)).count());
+        self.quiet.set(self.quiet.get() + all.iter().filter(|(pace, _)| self.is_quiet(on, *pace)).count());
         all.into_iter().map(|(_, found)| found).collect()
     }
 
@@ -97,12 +101,20 @@ impl<'a> Machine<'a> {
             On::ThisThread => seconds(some),
             On::TwoThreads => together(&some),
         };
-        self.best.set(self.best.get().min(pace));
+        let best = self.best(on);
+        best.set(best.get().min(pace));
         pace
     }
 
-    fn is_quiet(&self, pace: f64) -> bool {
-        pace <= QUIET * self.best.get()
+    fn is_quiet(&self, on: On, pace: f64) -> bool {
+        pace <= QUIET * self.best(on).get()
+    }
+
+    fn best(&self, on: On) -> &Cell<f64> {
+        match on {
+            On::ThisThread => &self.best[0],
+            On::TwoThreads => &self.best[1],
+        }
     }
 }
 

@@ -43,6 +43,8 @@ struct Effort<'a> {
     fresh: usize,
     /// Of one server in one turn.
     serve: Duration,
+    /// How many times new servers are started.
+    sittings: usize,
 }
 
 fn main() {
@@ -54,10 +56,10 @@ fn main() {
     let serve = Duration::from_millis;
     let effort = if quick {
         let wanted = Wanted { rounds: 2, patience };
-        Effort { machine, wanted, batch: 20, fresh: 100, serve: serve(5) }
+        Effort { machine, wanted, batch: 20, fresh: 100, serve: serve(5), sittings: 1 }
     } else {
         let wanted = Wanted { rounds: 62, patience };
-        Effort { machine, wanted, batch: 250, fresh: 12_500, serve: serve(25) }
+        Effort { machine, wanted, batch: 250, fresh: 12_500, serve: serve(25), sittings: serve::SITTINGS }
     };
     let mut report = Report::new();
     signatures::rows(effort, &mut report);

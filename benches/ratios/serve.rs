@@ -28,6 +28,9 @@ use crate::common::requests::server;
 use crate::common::tokens::{SCOPE, Signer};
 use crate::report::{Goal, Report};
 
+/// A server keeps the places in memory that it got, for better or worse: so many times new ones are started.
+pub(crate) const SITTINGS: usize = 4;
+
 /// Connections, each with one request at a time.
 const CONNECTIONS: usize = 16;
 
@@ -37,29 +40,33 @@ pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
     let auth = BearerAuthLayer::new(server(&signer).build().expect("a server"));
 
     let app = || Router::new().route("/orders", get(handler));
-    let (noop, layer) =
-        (app().layer(MapRequestLayer::new(|request| request)), app().layer(auth.scopes([SCOPE])));
     let serve = |app: Router| {
         Server::start(|listener| async move { axum::serve(listener, app).await.expect("it serves") })
     };
-    let servers = [serve(noop), serve(layer)];
-    compare("axum", &servers, effort, &token, report, |address, token| Box::pin(http1(address, token)));
+    let servers = || {
+        let noop = app().layer(MapRequestLayer::new(|request| request));
+        [serve(noop), serve(app().layer(auth.clone().scopes([SCOPE])))]
+    };
+    compare("axum", servers, effort, &token, report, |address, token| Box::pin(http1(address, token)));
 
     let rules = MethodAccess::deny().method("/grpc.health.v1.Health/Check", [SCOPE]);
     let health = || tonic_health::server::health_reporter().1;
-    let noop = Server::start(move |listener| async move {
-        let mut server = tonic::transport::Server::builder().layer(MapRequestLayer::new(|request| request));
-        let served = server.add_service(health()).serve_with_incoming(TcpListenerStream::new(listener));
-        served.await.expect("it serves");
-    });
-    let layer = Server::start(move |listener| async move {
-        let mut server = tonic::transport::Server::builder().layer(auth.methods(rules));
-        let served = server.add_service(health()).serve_with_incoming(TcpListenerStream::new(listener));
-        served.await.expect("it serves");
-    });
-    compare("tonic", &[noop, layer], effort, &token, report, |address, token| {
-        Box::pin(unary(address, token))
-    });
+    let servers = || {
+        let noop = Server::start(move |listener| async move {
+            let mut server =
+                tonic::transport::Server::builder().layer(MapRequestLayer::new(|request| request));
+            let served = server.add_service(health()).serve_with_incoming(TcpListenerStream::new(listener));
+            served.await.expect("it serves");
+        });
+        let auth = auth.clone().methods(rules.clone());
+        let layer = Server::start(move |listener| async move {
+            let mut server = tonic::transport::Server::builder().layer(auth);
+            let served = server.add_service(health()).serve_with_incoming(TcpListenerStream::new(listener));
+            served.await.expect("it serves");
+        });
+        [noop, layer]
+    };
+    compare("tonic", servers, effort, &token, report, |address, token| Box::pin(unary(address, token)));
 }
 
 async fn handler(token: Option<axum::Extension<Token>>) -> &'static str {
@@ -75,29 +82,33 @@ trait Caller {
 
 fn compare(
     name: &str,
-    servers: &[Server; 2],
+    servers: impl Fn() -> [Server; 2],
     effort: Effort<'_>,
     token: &str,
     report: &mut Report,
     connect: impl Fn(SocketAddr, String) -> Client,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut clients = [Vec::new(), Vec::new()];
-    runtime.block_on(async {
-        for (server, clients) in servers.iter().zip(&mut clients) {
-            for _ in 0..CONNECTIONS {
-                clients.push(connect(server.address, token.to_owned()).await);
+    let sitting = |_| {
+        let (servers, mut clients) = (servers(), [Vec::new(), Vec::new()]);
+        runtime.block_on(async {
+            for (server, clients) in servers.iter().zip(&mut clients) {
+                for _ in 0..CONNECTIONS {
+                    clients.push(connect(server.address, token.to_owned()).await);
+                }
             }
-        }
-    });
-    let mut turn = |place: usize| runtime.block_on(drive(&servers[place], &mut clients[place], effort.serve));
-    let mut first = 0;
-    let rounds = effort.machine.rounds(effort.wanted, On::TwoThreads, || {
-        // Now the one first, now the other.
-        first = 1 - first;
-        let (one, other) = (turn(first), turn(1 - first));
-        if first == 0 { [one, other] } else { [other, one] }
-    });
+        });
+        let mut turn =
+            |place: usize| runtime.block_on(drive(&servers[place], &mut clients[place], effort.serve));
+        let mut first = 0;
+        effort.machine.rounds(effort.wanted, On::TwoThreads, || {
+            // Now the one first, now the other.
+            first = 1 - first;
+            let (one, other) = (turn(first), turn(1 - first));
+            if first == 0 { [one, other] } else { [other, one] }
+        })
+    };
+    let rounds: Vec<_> = (0..effort.sittings).flat_map(sitting).collect();
     let rate = median(rounds.iter().map(|[noop, layer]| layer.0 / noop.0).collect());
     let cost = median(rounds.iter().map(|[noop, layer]| (layer.1 - noop.1) / 1e3).collect());
     report.row(format!("{name}: requests per second, known token / no-op layer"), rate, Goal::AtLeast(0.97));
