@@ -1,6 +1,6 @@
 //! [`ResourceServerBuilder`]: everything is checked here, before the first request.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -331,11 +331,11 @@ fn read_implications(given: &[(String, Vec<String>)]) -> Result<Implications, Co
 }
 
 /// Looks for issuers that could not be told apart.
-fn index(issuers: &[TrustedIssuer]) -> Result<HashMap<Box<str>, usize>, ConfigError> {
+fn index(issuers: &[TrustedIssuer]) -> Result<BTreeMap<Box<str>, usize>, ConfigError> {
     let twice = |index: usize, setting, what: String| {
         Err(ConfigError::new(ConfigErrorKind::Issuer, what).at(setting).at(&format!("issuer[{index}]")))
     };
-    let mut by_iss: HashMap<Box<str>, usize> = HashMap::new();
+    let mut by_iss = BTreeMap::new();
     for (place, issuer) in issuers.iter().enumerate() {
         for (iss, setting) in issuer.spellings() {
             if by_iss.insert(iss.into(), place).is_some() {

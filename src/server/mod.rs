@@ -13,7 +13,7 @@ mod live;
 mod metadata;
 mod health;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,8 +73,8 @@ pub struct UnknownIssuer(String);
 pub(crate) struct Inner {
     pub(crate) identity: Arc<ServerIdentity>,
     issuers: Vec<TrustedIssuer>,
-    /// From an exact `iss` to its place in `issuers`.
-    by_iss: HashMap<Box<str>, usize>,
+    /// From an exact `iss` to its place in `issuers`. There are few as a rule, and to compare some texts takes less than to hash one.
+    by_iss: BTreeMap<Box<str>, usize>,
     /// Of tokens that were verified before.
     headers: KnownHeaders,
     /// Tokens that were verified before.
