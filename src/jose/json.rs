@@ -13,7 +13,18 @@ pub const MAX_JSON_DEPTH: usize = 16;
 
 /// A JSON object, its members in the order in which they came.
 #[derive(Default)]
-pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+pub(crate) struct Object<'a>(Vec<Member<'a>>);
+
+struct Member<'a> {
+    name: Cow<'a, str>,
+    look: Look,
+    value: Value<'a>,
+}
+
+/// The first byte of a name, its last one, and its length. Names that differ look different as a rule, and then their texts
+/// are not compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Look(u32);
 
 pub(crate) enum Value<'a> {
     Null,
@@ -50,12 +61,13 @@ impl<'a> Object<'a> {
     }
 
     pub(crate) fn member(&self, name: &str) -> Option<&Value<'a>> {
-        self.0.iter().find_map(|(n, value)| same(n, name).then_some(value))
+        let look = Look::of(name);
+        self.0.iter().find(|member| member.is_called(name, look)).map(|member| &member.value)
     }
 
     /// The members' names, if all are objects.
     pub(crate) fn names_of_objects(&self) -> Option<Vec<&str>> {
-        self.0.iter().map(|(name, value)| matches!(value, Value::Object(_)).then_some(&**name)).collect()
+        self.0.iter().map(|m| matches!(m.value, Value::Object(_)).then_some(&*m.name)).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -160,22 +172,21 @@ impl<'de> Visitor<'de> for Place<'_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let depth = self.below()?;
         // Room for a usual claim set; thousands of small nested objects must not reserve as much.
-        let mut members: Vec<(Cow<'de, str>, Value<'de>)> =
-            Vec::with_capacity(if self.depth == 0 { 16 } else { 0 });
+        let mut members: Vec<Member<'de>> = Vec::with_capacity(if self.depth == 0 { 16 } else { 0 });
         loop {
             let is_first = members.is_empty();
-            members.push(EMPTY);
-            let Some((name, value)) = members.last_mut() else { break };
-            if map.next_key_seed(Name(name))?.is_none() {
+            members.push(Member::EMPTY);
+            let Some(member) = members.last_mut() else { break };
+            if map.next_key_seed(&mut *member)?.is_none() {
                 members.pop();
                 break;
             }
-            if ARBITRARY_PRECISION && is_first && *name == NUMBER_IN_DISGUISE {
+            if ARBITRARY_PRECISION && is_first && member.name == NUMBER_IN_DISGUISE {
                 let number = number(&map.next_value::<Cow<'_, str>>()?);
                 self.put(number.ok_or_else(|| A::Error::custom("number out of range"))?);
                 return Ok(());
             }
-            map.next_value_seed(Place { value, depth })?;
+            map.next_value_seed(Place { value: &mut member.value, depth })?;
         }
         // Thousands of empty ones must not keep what was reserved.
         if members.is_empty() {
@@ -189,13 +200,19 @@ impl<'de> Visitor<'de> for Place<'_, 'de> {
     }
 }
 
-/// A member that is not read yet. As a constant it is copied as it is.
-const EMPTY: (Cow<'static, str>, Value<'static>) = (Cow::Borrowed(""), Value::Null);
+impl Member<'static> {
+    /// Not read yet. As a constant it is copied as it is.
+    const EMPTY: Self = Self { name: Cow::Borrowed(""), look: Look(0), value: Value::Null };
+}
 
-/// Where the name of a member belongs. It is borrowed unless it is written with escapes.
-struct Name<'p, 'a>(&'p mut Cow<'a, str>);
+impl<'a> Member<'a> {
+    fn is_called(&self, name: &str, look: Look) -> bool {
+        self.look == look && self.name == name
+    }
+}
 
-impl<'de> DeserializeSeed<'de> for Name<'_, 'de> {
+/// Its name is read first, which is borrowed unless it is written with escapes.
+impl<'de> DeserializeSeed<'de> for &mut Member<'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -203,7 +220,7 @@ impl<'de> DeserializeSeed<'de> for Name<'_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for Name<'_, 'de> {
+impl<'de> Visitor<'de> for &mut Member<'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,12 +228,12 @@ impl<'de> Visitor<'de> for Name<'_, 'de> {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
-        *self.0 = Cow::Borrowed(text);
+        (self.name, self.look) = (Cow::Borrowed(text), Look::of(text));
         Ok(())
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        *self.0 = Cow::Owned(text.to_owned());
+        (self.name, self.look) = (Cow::Owned(text.to_owned()), Look::of(text));
         Ok(())
     }
 }
@@ -237,35 +254,35 @@ fn number<'a>(text: &str) -> Option<Value<'a>> {
     text.parse().ok().filter(|float: &f64| float.is_finite()).map(Value::Float)
 }
 
-/// Most names differ in their first letter or their length: then nothing is called to find out.
-fn same(one: &str, other: &str) -> bool {
-    one.len() == other.len() && one.as_bytes().first() == other.as_bytes().first() && one == other
-}
-
 /// Compares those with each other that look alike while that is the cheapest way, and sorts beyond: thousands of members in
 /// a hostile token must not cost millions of comparisons.
-fn has_duplicates(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+fn has_duplicates(members: &[Member<'_>]) -> bool {
     if members.len() <= 32 {
         let mut seen = 0_u64;
-        return members.iter().enumerate().any(|(place, (name, _))| {
-            let look = look(name);
-            let again = seen & look != 0;
-            seen |= look;
-            again && members.iter().take(place).any(|(other, _)| same(other, name))
+        return members.iter().enumerate().any(|(place, Member { name, look, .. })| {
+            let bit = look.bit();
+            let again = seen & bit != 0;
+            seen |= bit;
+            again && members.iter().take(place).any(|other| other.is_called(name, *look))
         });
     }
-    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    let mut names: Vec<&str> = members.iter().map(|member| &*member.name).collect();
     names.sort_unstable();
     names.windows(2).any(|pair| pair.first() == pair.last())
 }
 
-/// One of 64 bits, the same for the same name.
-fn look(name: &str) -> u64 {
-    let bytes = name.as_bytes();
-    let (first, last) = bytes.first().zip(bytes.last()).unwrap_or((&0, &0));
-    let [length, ..] = bytes.len().to_le_bytes();
-    let mixed = u32::from_le_bytes([*first, *last, length, 0]).wrapping_mul(0x9E37_79B1);
-    1 << (mixed >> 26)
+impl Look {
+    fn of(name: &str) -> Self {
+        let bytes = name.as_bytes();
+        let (first, last) = bytes.first().zip(bytes.last()).unwrap_or((&0, &0));
+        let [length, ..] = bytes.len().to_le_bytes();
+        Self(u32::from_le_bytes([*first, *last, length, 0]))
+    }
+
+    /// One of 64.
+    fn bit(self) -> u64 {
+        1 << (self.0.wrapping_mul(0x9E37_79B1) >> 26)
+    }
 }
 
 #[cfg(test)]
