@@ -49,7 +49,7 @@ struct Effort<'a> {
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
-    let patience = Duration::from_secs(if quick { 0 } else { 10 });
+    let patience = Duration::from_secs(if quick { 0 } else { 30 });
     let signer = Signer::new("RS256");
     let sample = signer.samples(1).remove(0);
     let machine = &Machine::new(|| signer.verify_raw(black_box(&sample)), patience);

@@ -46,7 +46,7 @@ pub fn run<B: Default, P: Peer<B>>(make: impl Fn(&str, Tokens) -> P) {
         allocations(&mut peer, known, fresh)
     } else {
         let quick = std::env::args().any(|argument| argument == "--quick");
-        let patience = Duration::from_secs(if quick { 0 } else { 10 });
+        let patience = Duration::from_secs(if quick { 0 } else { 30 });
         let machine = &Machine::new(|| raw.verify(black_box(&known[0])), patience);
         let effort = |batch| match quick {
             true => Effort { machine, wanted: Wanted { rounds: 2, patience }, batch: batch / 20 },
