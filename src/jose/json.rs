@@ -332,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn names_that_look_alike_are_told_apart() {
+        let (short, long) = ("a".repeat(3), "a".repeat(259));
+        for (one, other) in [("sub", "s_b"), ("", "\\u0000"), (&short, &long)] {
+            let json = format!(r#"{{"{other}":"other","{one}":"one"}}"#);
+            let object = Object::parse(&json).unwrap();
+            assert_eq!(object.member(one).and_then(Value::as_str), Some("one"), "{json}");
+            assert!(Object::parse(&format!(r#"{{"{other}":1}}"#)).unwrap().member(one).is_none());
+            assert!(!parses(&format!(r#"{{"{other}":1,"{one}":1,"{one}":2}}"#)));
+        }
+    }
+
+    #[test]
     fn depth_ends_at_the_limit() {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
         assert!(parses(&nested(MAX_JSON_DEPTH)));
