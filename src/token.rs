@@ -308,10 +308,10 @@ impl Proven {
 impl Places<'_> {
     /// Where it is. `None` only for what is longer than any token.
     fn of(&mut self, text: &str) -> Option<Place> {
-        // What was read from the claims is a part of them as a rule.
+        // What was read from the claims is a part of them as a rule. Nothing else lies at the same place at the same time.
         let start = text.as_ptr().addr().wrapping_sub(self.claims.as_ptr().addr());
         if let Some(place) = Place::new(start, text.len())
-            && place.of(self.claims).is_some_and(|there| std::ptr::eq(there, text))
+            && place.of(self.claims).is_some()
         {
             return Some(place);
         }

@@ -53,14 +53,25 @@ impl<'a> Machine<'a> {
     pub(crate) fn new(yardstick: impl Fn() + Sync + 'a, patience: Duration) -> Self {
         let (best, none) = ([const { Cell::new(f64::INFINITY) }; 2], Cell::default());
         let machine = Self { yardstick: Box::new(yardstick), best, counted: none.clone(), quiet: none };
+        machine.look_for_best(On::ThisThread, patience);
+        machine
+    }
+
+    /// To be called before [`rounds`](Self::rounds) of this kind, for so long.
+    pub(crate) fn look_for_best(&self, on: On, patience: Duration) {
         let start = Instant::now();
         loop {
-            machine.pace(On::ThisThread);
-            machine.pace(On::TwoThreads);
+            self.pace(on);
             if start.elapsed() >= patience {
-                return machine;
+                return;
             }
         }
+    }
+
+    /// How much longer the yardstick takes at best where two threads use it at once, each for itself: 1 on two processors that
+    /// nobody else uses. If it is more, a neighbour was there all the time.
+    pub(crate) fn together(&self) -> f64 {
+        self.best(On::TwoThreads).get() / self.best(On::ThisThread).get()
     }
 
     /// The first round warms up and is not kept.

@@ -28,7 +28,7 @@ mod threads;
 use std::hint::black_box;
 use std::time::Duration;
 
-use common::measure::{Machine, Wanted};
+use common::measure::{Machine, On, Wanted};
 use common::tokens::Signer;
 use report::Report;
 
@@ -61,6 +61,7 @@ fn main() {
         let wanted = Wanted { rounds: 62, patience };
         Effort { machine, wanted, batch: 250, fresh: 12_500, serve: serve(25), sittings: serve::SITTINGS }
     };
+    machine.look_for_best(On::TwoThreads, patience);
     let mut report = Report::new();
     signatures::rows(effort, &mut report);
     requests::rows(effort, &mut report);
@@ -68,5 +69,6 @@ fn main() {
     threads::rows(effort, &mut report);
     serve::rows(effort, &mut report);
     report.figure("rounds that nobody disturbed, of all that count", machine.quiet());
+    report.figure("a signature on two threads at once, at best / on one", machine.together());
     report.write(quick);
 }

@@ -37,7 +37,7 @@ const CONNECTIONS: usize = 16;
 pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
     let signer = Signer::new("RS256");
     let token = signer.samples(1).remove(0).token;
-    let auth = BearerAuthLayer::new(server(&signer).build().expect("a server"));
+    let auth = || BearerAuthLayer::new(server(&signer).build().expect("a server"));
 
     let app = || Router::new().route("/orders", get(handler));
     let serve = |app: Router| {
@@ -45,7 +45,7 @@ pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
     };
     let servers = || {
         let noop = app().layer(MapRequestLayer::new(|request| request));
-        [serve(noop), serve(app().layer(auth.clone().scopes([SCOPE])))]
+        [serve(noop), serve(app().layer(auth().scopes([SCOPE])))]
     };
     compare("axum", servers, effort, &token, report, |address, token| Box::pin(http1(address, token)));
 
@@ -58,7 +58,7 @@ pub(crate) fn rows(effort: Effort<'_>, report: &mut Report) {
             let served = server.add_service(health()).serve_with_incoming(TcpListenerStream::new(listener));
             served.await.expect("it serves");
         });
-        let auth = auth.clone().methods(rules.clone());
+        let auth = auth().methods(rules.clone());
         let layer = Server::start(move |listener| async move {
             let mut server = tonic::transport::Server::builder().layer(auth);
             let served = server.add_service(health()).serve_with_incoming(TcpListenerStream::new(listener));

@@ -49,7 +49,7 @@ pub(crate) enum HeaderAlgorithm {
 pub(crate) struct KnownHeaders(ArcSwap<Vec<KnownHeader>>);
 
 /// As it is written, and what it says.
-pub(crate) type KnownHeader = (Box<[u8]>, Header);
+pub(crate) type KnownHeader = (Arc<[u8]>, Arc<Header>);
 
 impl Header {
     /// By heart, or by reading a first segment.
@@ -113,7 +113,7 @@ impl KnownHeaders {
         let keep = if known.len() < MAX_KNOWN { known.as_slice() } else { &[] };
         let mut more = Vec::with_capacity(keep.len().saturating_add(1));
         more.extend_from_slice(keep);
-        more.push((segment.into(), header.clone()));
+        more.push((segment.into(), Arc::new(header.clone())));
         // Of two who learn at the same time one has to learn again.
         self.0.store(Arc::new(more));
     }

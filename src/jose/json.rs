@@ -21,7 +21,7 @@ struct Member<'a> {
     value: Value<'a>,
 }
 
-/// The first byte of a name, its last one, and its length. Names that differ look different as a rule, and then their texts
+/// The first byte of a name, its last one, and its length, of which as much as one byte holds. Names that differ look different as a rule, and then their texts
 /// are not compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Look(u32);
@@ -97,7 +97,7 @@ impl<'a> Place<'_, 'a> {
         std::mem::forget(std::mem::replace(self.value, value));
     }
 
-    /// Of what this value holds.
+    /// How deep what this value holds lies, if it may hold anything.
     fn below<E: Error>(&self) -> Result<usize, E> {
         let depth = self.depth.saturating_add(1);
         if depth > MAX_JSON_DEPTH { Err(E::custom("nested too deeply")) } else { Ok(depth) }
@@ -170,7 +170,6 @@ impl<'de> Visitor<'de> for Place<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let depth = self.below()?;
         // Room for a usual claim set; thousands of small nested objects must not reserve as much.
         let mut members: Vec<Member<'de>> = Vec::with_capacity(if self.depth == 0 { 16 } else { 0 });
         loop {
@@ -186,8 +185,10 @@ impl<'de> Visitor<'de> for Place<'_, 'de> {
                 self.put(number.ok_or_else(|| A::Error::custom("number out of range"))?);
                 return Ok(());
             }
+            let depth = self.below()?;
             map.next_value_seed(Place { value: &mut member.value, depth })?;
         }
+        self.below::<A::Error>()?;
         // Thousands of empty ones must not keep what was reserved.
         if members.is_empty() {
             members = Vec::new();
@@ -349,5 +350,16 @@ mod tests {
         assert!(parses(&nested(MAX_JSON_DEPTH)));
         assert!(!parses(&nested(MAX_JSON_DEPTH + 1)));
         assert!(!parses(&nested(100_000)));
+        // With `arbitrary_precision` such a number arrives as a map, which is no deeper for it.
+        let around = |inner: &str, depth: usize| {
+            format!("{{\"a\":{}{inner}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
+        };
+        for number in ["1.5", "-0", "1e3", "99999999999999999999"] {
+            assert!(parses(&around(number, MAX_JSON_DEPTH)), "{number}");
+        }
+        assert!(parses(&around("{}", MAX_JSON_DEPTH - 1)));
+        for empty in ["{}", "[]"] {
+            assert!(!parses(&around(empty, MAX_JSON_DEPTH)), "{empty}");
+        }
     }
 }

@@ -98,7 +98,8 @@ impl ResourceServerBuilder {
     /// Remembers so many verified tokens at most, in so many bytes, instead of ten thousand in 16 MiB. For more clients than
     /// that: a token takes its length, that of its claims, and a few hundred bytes. Each bound is divided among sixteen parts
     /// of the cache and rounded up; with 0 nothing is remembered, and what is larger
-    /// than such a part never is. Each thread keeps a few tokens in constant use
+    /// than such a part never is. The list that a part has needed for many small tokens it keeps, also where few large ones come
+    /// later. Each thread keeps a few tokens in constant use
     /// [once more](crate::manual::defaults#verified-tokens), in 512 KiB at most. The last of this and [`without_cache`](Self::without_cache) counts.
     pub fn cache_capacity(mut self, tokens: usize, bytes: usize) -> Self {
         self.cache = Some(Limits { tokens, bytes }).filter(|_| tokens > 0 && bytes > 0);

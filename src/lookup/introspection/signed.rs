@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -91,7 +92,8 @@ impl SignedAnswers {
         if !is_signed(response) {
             return Err(odd("it is not of the type for signed answers"));
         }
-        let headers = self.headers.load();
+        // Held while keys are fetched: not as those are held that are read and let go.
+        let headers = Guard::into_inner(self.headers.load());
         let answer = Compact::parse_long(response.body(), &headers).map_err(refused)?;
         let payload = answer.payload().map_err(refused)?;
         self.check_claims(&answer, &payload).map_err(refused)?;

@@ -5,8 +5,9 @@
 //!
 //! It is one of our own, because what matters here is that its bounds can be read off: a crate such as quick_cache
 //! bounds one weight, knows neither ages nor their end, and would bring unsafe code to where tokens are kept. Others made only
-//! the table that says where each of them is ([`shard`]), which holds nothing but numbers. A look-up among 10 000 tokens takes
-//! 80 ns as it is here, 49 ns with quick_cache, 65 ns with papaya and 314 ns with moka.
+//! the table that says where each of them is ([`shard`]), which holds nothing but numbers. When this
+//! was chosen, a look-up among 10 000 tokens took 80 ns with a map of ours, 49 ns with quick_cache, 65 ns with papaya and 314 ns
+//! with moka.
 //!
 //! A token in constant use is kept by each thread as well ([`near`]): two threads that read one place in memory, and count
 //! who uses it, wait for each other more than a look-up takes.
