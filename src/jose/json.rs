@@ -21,8 +21,8 @@ struct Member<'a> {
     value: Value<'a>,
 }
 
-/// The first byte of a name, its last one, and its length, of which as much as one byte holds. Names that differ look different as a rule, and then their texts
-/// are not compared.
+/// The first byte of a name, its last one, and its length, of which as much as one byte holds. Names that differ look
+/// different as a rule, and then their texts are not compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Look(u32);
 
