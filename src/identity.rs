@@ -23,8 +23,9 @@ pub(crate) struct ServerIdentity {
     pub(crate) warnings: Warnings,
 }
 
-/// An issuer as it is configured.
+/// An issuer as it is configured. In memory it lies apart, as [`Standing`](crate::jose::Standing) does.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct IssuerIdentity {
     /// Who trusts it.
     pub(crate) server: Arc<ServerIdentity>,

@@ -11,7 +11,7 @@ use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{Claims, Standing, Validity};
 use crate::profile::Identity;
 use crate::scope::Scopes;
-use crate::secret::SecretBytes;
+use crate::secret::wipe;
 
 /// An access token that was verified: its signature, its issuer, its audience and its times; or that was
 /// [looked up](crate::TokenLookup), and whose issuer, audience and times were verified.
@@ -29,7 +29,7 @@ pub struct Token(Arc<Inner>);
 struct Inner {
     issuer: Arc<IssuerIdentity>,
     /// What was in the `Authorization` header, to see whether it still is.
-    raw: SecretBytes,
+    raw: Box<[u8]>,
     /// The claims as they came, as JSON; behind them what they say in other letters than it is read.
     text: Box<str>,
     claims: u32,
@@ -96,7 +96,7 @@ impl Token {
         let length = u32::try_from(claims.len()).unwrap_or_default();
         let mut text = claims;
         text.push_str(&more);
-        let (raw, text) = (SecretBytes::from(raw), text.into());
+        let (raw, text) = (raw.into(), text.into());
         Self(Arc::new(Inner { issuer, raw, text, claims: length, proven, validity, standing }))
     }
 
@@ -105,7 +105,7 @@ impl Token {
         let Inner { issuer, raw, text, claims, proven, validity, standing } = &*self.0;
         Self(Arc::new(Inner {
             issuer: issuer.clone(),
-            raw: raw.expose().into(),
+            raw: raw.clone(),
             text: text.clone(),
             claims: *claims,
             proven: proven.clone(),
@@ -245,7 +245,7 @@ impl Token {
 
     /// Whoever calls this answers for where it goes.
     pub(crate) fn raw(&self) -> &[u8] {
-        self.0.raw.expose()
+        &self.0.raw
     }
 
     pub(crate) fn standing(&self) -> &Arc<Standing> {
@@ -263,7 +263,7 @@ impl Token {
             Audience::One(_) => 0,
             Audience::Many(places) => size_of_val(&**places),
         };
-        [size_of::<Inner>(), size_of::<[usize; 2]>(), raw.expose().len(), text.len(), audience]
+        [size_of::<Inner>(), size_of::<[usize; 2]>(), raw.len(), text.len(), audience]
             .into_iter()
             .fold(0, usize::saturating_add)
     }
@@ -277,6 +277,14 @@ impl Inner {
 
     fn read(&self, place: Option<Place>) -> Option<&str> {
         place?.of(&self.text)
+    }
+}
+
+/// What was sent gives access to whoever has it, and claims are personal.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        wipe(&mut self.raw);
+        wipe(&mut std::mem::take(&mut self.text).into_boxed_bytes());
     }
 }
 

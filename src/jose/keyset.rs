@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::TokenError;
-use super::algorithm::{Algorithm, AlgorithmSet};
+use super::algorithm::AlgorithmSet;
 use super::compact::{Compact, SignatureBuffer};
+use super::header::HeaderAlgorithm;
 use super::jwk::{Key, Reason};
 use super::standing::Standing;
 use super::turns::Turns;
@@ -19,8 +20,9 @@ pub const MAX_KEYS: usize = 100;
 /// same, it is refused: an attacker must not choose how many signatures we check.
 pub const MAX_CANDIDATES: usize = 4;
 
-/// An immutable set of public keys.
+/// An immutable set of public keys. In memory it lies apart, as [`Standing`] does.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct KeySet {
     keys: Vec<Arc<Key>>,
     /// The first of them.
@@ -157,12 +159,10 @@ impl KeySet {
     ///
     /// A `kid` names a key; it proves nothing. Where no key has a `kid` it is without effect, and where keys have
     /// one, a `kid` that none of them has is unknown.
-    pub(crate) fn verify(
-        &self,
-        token: &Compact<'_>,
-        algorithm: Algorithm,
-        turns: &Turns,
-    ) -> Result<Arc<Standing>, NotVerified> {
+    pub(crate) fn verify(&self, token: &Compact<'_>, turns: &Turns) -> Result<Arc<Standing>, NotVerified> {
+        let HeaderAlgorithm::Signature(algorithm) = token.header.alg else {
+            return Err(TokenError::Algorithm.into());
+        };
         let kid = token.header.kid.as_deref();
         let named = kid.is_some() && self.keys.iter().any(|key| key.kid.as_deref() == kid);
         let candidates = || {

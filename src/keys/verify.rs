@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::KeySource;
 use super::remote::{Available, Flight, RemoteKeys};
-use crate::jose::{Compact, KeySet, Keys, NotVerified, Standing, TokenError, Turns};
+use crate::jose::{Compact, KeySet, NotVerified, Standing, TokenError, Turns};
 use crate::time::Timestamp;
 
 /// Why an issuer's keys have not verified a signature.
@@ -51,7 +51,7 @@ impl KeySource {
             Available::Wait(flight) => return Err(Unverified::Cold(flight)),
             Available::Unavailable(pause) => return Err(Unverified::Unavailable(pause)),
         };
-        Keys::Public(tried.clone()).verify(token, turns).map_err(|not_verified| match not_verified {
+        tried.verify(token, turns).map_err(|not_verified| match not_verified {
             NotVerified::Fault { fault, newer_keys_may_help: true } => {
                 Unverified::Miss { remote, tried, fault }
             }

@@ -88,8 +88,8 @@ impl ResourceServerBuilder {
     ///
     /// # Security
     /// A remembered token is refused as soon as a new one would be: its times, its key and the rule of the route are looked
-    /// at on every request. While it is remembered, it is in the memory of this process. It is wiped when it is forgotten;
-    /// a server that gets no more tokens keeps its last ones.
+    /// at on every request. While it is remembered, it is in the memory of this process. It is wiped with its claims when
+    /// it is forgotten; a server that gets no more tokens keeps its last ones.
     pub fn without_cache(mut self) -> Self {
         self.cache = None;
         self

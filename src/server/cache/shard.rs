@@ -5,6 +5,7 @@
 //! while new tokens come, the next to go is the neighbour of the last, which the processor has fetched by then. One that gets
 //! another turn stays where it is, between the same neighbours.
 
+use std::hint::black_box;
 use std::mem::size_of;
 use std::sync::atomic::Ordering;
 
@@ -95,6 +96,7 @@ impl Shard {
             gone.extend(self.evict(now));
         }
         self.push(hash, verdict);
+        self.look_ahead();
         gone
     }
 
@@ -114,6 +116,11 @@ impl Shard {
             self.link(place);
         }
         self.take(self.oldest)
+    }
+
+    /// Looks at the token that goes next, so that it is near the processor when its turn comes. Nobody waits for it now.
+    fn look_ahead(&self) {
+        black_box(self.oldest().map(Verdict::size));
     }
 
     fn oldest(&self) -> Option<&Verdict> {
