@@ -23,7 +23,7 @@ pub(crate) struct ServerIdentity {
     pub(crate) warnings: Warnings,
 }
 
-/// An issuer as it is configured. In memory it lies apart, as [`Standing`](crate::jose::Standing) does.
+/// An issuer as it is configured. The counts of its `Arc` lie apart, as with [`Standing`](crate::jose::Standing).
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct IssuerIdentity {

@@ -30,23 +30,9 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
     }
 }
 
-/// Nothing of it stays in memory. The same as [`Zeroize`] does, as fast as memory is written: it happens for every token.
+/// Overwrites them, as fast as memory is written: it happens for every token. ([`Zeroize`] writes byte by byte.)
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
-    // The compiler must believe that somebody looks.
+    // Without somebody who looks, the compiler may leave it out.
     zeroize::optimization_barrier(bytes);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_left_of_what_is_wiped() {
-        for length in [0, 1, 63, 64, 890] {
-            let mut bytes = vec![b'x'; length];
-            wipe(&mut bytes);
-            assert_eq!(bytes, vec![0; length]);
-        }
-    }
 }

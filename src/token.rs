@@ -94,8 +94,15 @@ impl Token {
     ) -> Self {
         // No token is longer.
         let length = u32::try_from(claims.len()).unwrap_or_default();
-        let mut text = claims;
-        text.push_str(&more);
+        let text = if more.is_empty() {
+            claims
+        } else {
+            // Not in place, where they would stay behind in memory that was outgrown.
+            let text = [&*claims, &*more].concat();
+            wipe(&mut claims.into_bytes());
+            wipe(&mut more.into_bytes());
+            text
+        };
         let (raw, text) = (raw.into(), text.into());
         Self(Arc::new(Inner { issuer, raw, text, claims: length, proven, validity, standing }))
     }

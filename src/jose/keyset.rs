@@ -20,7 +20,7 @@ pub const MAX_KEYS: usize = 100;
 /// same, it is refused: an attacker must not choose how many signatures we check.
 pub const MAX_CANDIDATES: usize = 4;
 
-/// An immutable set of public keys. In memory it lies apart, as [`Standing`] does.
+/// An immutable set of public keys. The counts of its `Arc` lie apart, as with [`Standing`].
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct KeySet {

@@ -88,8 +88,10 @@ impl ResourceServerBuilder {
     ///
     /// # Security
     /// A remembered token is refused as soon as a new one would be: its times, its key and the rule of the route are looked
-    /// at on every request. While it is remembered, it is in the memory of this process. It is wiped with its claims when
-    /// it is forgotten; a server that gets no more tokens keeps its last ones.
+    /// at on every request. While it is remembered, it and its claims are in the memory of this process. That memory is wiped
+    /// when the token is forgotten and the last [`Token`](crate::Token) that shares it has been dropped; a server that gets no
+    /// more tokens keeps its last ones, and the copies of tokens in constant use, which threads have, stay until others come in
+    /// their place. What was copied while a token was read, or by you, is not wiped.
     pub fn without_cache(mut self) -> Self {
         self.cache = None;
         self

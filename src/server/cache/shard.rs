@@ -2,8 +2,8 @@
 //!
 //! A new token in a full shard pushes out one that nobody has touched for long, and to fetch that from memory takes longer
 //! than all else that is done here. So the entries lie side by side, and what comes takes the place of what has just gone:
-//! while new tokens come, the next to go is the neighbour of the last, which the processor has fetched by then. One that gets
-//! another turn stays where it is, between the same neighbours.
+//! while new tokens come, the next to go is the neighbour of the last, which the processor has fetched by then; the token
+//! behind it is looked at in time. One that gets another turn stays where it is, between the same neighbours.
 
 use std::hint::black_box;
 use std::mem::size_of;
@@ -95,8 +95,8 @@ impl Shard {
         while self.oldest().is_some() && (self.by_hash.len() >= self.limits.tokens || self.bytes > left) {
             gone.extend(self.evict(now));
         }
-        self.push(hash, verdict);
         self.look_ahead();
+        self.push(hash, verdict);
         gone
     }
 
@@ -118,7 +118,8 @@ impl Shard {
         self.take(self.oldest)
     }
 
-    /// Looks at the token that goes next, so that it is near the processor when its turn comes. Nobody waits for it now.
+    /// Looks at the token that goes next, though not at its text, so that the processor fetches it while other things are done.
+    /// Otherwise whoever pushes it out would wait for it.
     fn look_ahead(&self) {
         black_box(self.oldest().map(Verdict::size));
     }
