@@ -14,8 +14,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 ///
 /// # Security
 /// A wall clock that runs late keeps expired tokens alive; one that stands still keeps them alive for ever. Without a clock of
-/// your own, a server on Linux reads the system's coarse ones for tokens that it knows: they are late by up to a tick of the
-/// kernel, 10 ms at most, or longer where a hypervisor holds a tick up.
+/// your own, a server on Linux reads the system's coarse ones, which are late by up to a tick of the kernel, 10 ms at most, or
+/// longer where a hypervisor holds a tick up. A token that has no more than a second left, or that they find too new, is held
+/// against the fine one.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, as fine as the platform gives it. Do not cut it to seconds: some issuers write the
     /// very instant of issue into `nbf`.
@@ -67,10 +68,10 @@ pub(crate) struct Moment {
     pub(crate) instant: Instant,
 }
 
-/// Where known tokens take the time from: the clocks of the server or, if they are the system's and it has them, those that
-/// it keeps for whoever asks often. They are read in about a quarter of the time and stand still between two ticks of the kernel, 1
-/// to 10 ms apart, or longer where a hypervisor holds a tick up. That much longer a token is accepted than its leeway says; what
-/// is new is held against the finer one.
+/// Where requests take the time from: the clocks of the server or, if they are the system's and it has them, those that
+/// it keeps for whoever asks often. They are read in about a quarter of the time, for which nothing else has to wait, and
+/// stand still between two ticks of the kernel, 1 to 10 ms apart, or longer where a hypervisor holds a tick up. Where that
+/// matters to a token, the finer one decides: see [`Now`].
 pub(crate) enum Ticks {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     Coarse(coarse::Ticks),
@@ -104,6 +105,32 @@ impl Ticks {
         }
     }
 }
+
+/// The time of day, as exactly as a token needs it.
+#[derive(Clone, Copy)]
+pub(crate) struct Now<'a> {
+    /// By a clock that may be [late](Ticks).
+    early: Timestamp,
+    clock: &'a dyn Clock,
+}
+
+impl<'a> Now<'a> {
+    pub(crate) fn new(early: Timestamp, clock: &'a dyn Clock) -> Self {
+        Self { early, clock }
+    }
+
+    /// Between which times it is. To know more, the clock has to be read.
+    pub(crate) fn bounds(self) -> [Timestamp; 2] {
+        [self.early, self.early.plus(MAX_LATE)]
+    }
+
+    pub(crate) fn exactly(self) -> Timestamp {
+        self.clock.now().into()
+    }
+}
+
+/// How late that clock may be: a hundred ticks, be they as long as they may.
+const MAX_LATE: Span = Span(MICROS);
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod coarse {

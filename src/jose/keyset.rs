@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::TokenError;
 use super::algorithm::AlgorithmSet;
-use super::compact::{Compact, SignatureBuffer};
+use super::compact::Compact;
 use super::header::HeaderAlgorithm;
 use super::jwk::{Key, Reason};
 use super::standing::Standing;
@@ -181,8 +181,7 @@ impl KeySet {
             return Err(NotVerified::Fault { fault: TokenError::UnknownKey, newer_keys_may_help });
         }
         let _turn = turns.take().ok_or(NotVerified::Busy)?;
-        let mut buffer = SignatureBuffer::new();
-        let (message, signature) = (token.signing_input, token.signature(&mut buffer)?);
+        let (message, signature) = (token.signing_input, token.signature);
         let verified = candidates().find(|(_, prepared)| prepared.verify(message, signature));
         verified
             .map(|(key, _)| key.standing().clone())

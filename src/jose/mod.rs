@@ -236,9 +236,7 @@ impl SharedSecret {
         };
         let _turn = turns.take().ok_or(NotVerified::Busy)?;
         let key = self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
-        let mut buffer = SignatureBuffer::new();
-        let signature = token.signature(&mut buffer)?;
-        if key.is_some_and(|key| key.verify(token.signing_input, signature)) {
+        if key.is_some_and(|key| key.verify(token.signing_input, token.signature)) {
             Ok(self.standing.clone())
         } else {
             Err(TokenError::Signature.into())

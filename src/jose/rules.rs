@@ -7,7 +7,7 @@ use super::algorithm::{AlgorithmSet, HmacAlgorithm};
 use super::claims::{Claims, Validity};
 use super::compact::Compact;
 use super::header::HeaderAlgorithm;
-use crate::time::{Span, Timestamp};
+use crate::time::{Now, Span, Timestamp};
 
 /// What an issuer's tokens must be like.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Rules {
         &self,
         token: &Compact<'_>,
         claims: &Claims<'_>,
-        now: Timestamp,
+        now: Now<'_>,
     ) -> Result<Validity, TokenError> {
         if !self.algorithms.contains(token.header.alg) {
             return Err(TokenError::Algorithm);
@@ -47,7 +47,7 @@ impl Rules {
         self.check_audience(claims)?;
         let validity = claims.validity()?;
         validity.expires_at.ok_or(TokenError::Time)?;
-        self.check_validity(&validity, now)?;
+        self.check_now(&validity, now)?;
         Ok(validity)
     }
 
@@ -137,15 +137,24 @@ impl Rules {
         Ok(())
     }
 
-    /// Whether times that were read before hold now: the one comparison of a token's times with the clock.
-    pub(crate) fn check_validity(&self, validity: &Validity, now: Timestamp) -> Result<(), TokenError> {
-        if validity.issued_at.is_some_and(|iat| now < iat.minus(self.leeway)) {
+    /// Whether times that were read before hold now. The clock is read only if it might say otherwise than is known.
+    pub(crate) fn check_now(&self, validity: &Validity, now: Now<'_>) -> Result<(), TokenError> {
+        self.check_between(validity, now.bounds()).or_else(|_| self.check_validity(validity, now.exactly()))
+    }
+
+    fn check_validity(&self, validity: &Validity, now: Timestamp) -> Result<(), TokenError> {
+        self.check_between(validity, [now; 2])
+    }
+
+    /// The one comparison of a token's times with the clock: whether they hold at both of these, and so all the time between.
+    fn check_between(&self, validity: &Validity, [from, to]: [Timestamp; 2]) -> Result<(), TokenError> {
+        if validity.issued_at.is_some_and(|iat| from < iat.minus(self.leeway)) {
             return Err(TokenError::Time);
         }
-        if validity.expires_at.is_some_and(|exp| now >= exp.plus(self.leeway)) {
+        if validity.expires_at.is_some_and(|exp| to >= exp.plus(self.leeway)) {
             return Err(TokenError::Expired);
         }
-        if validity.not_before.is_some_and(|nbf| now < nbf.minus(self.leeway)) {
+        if validity.not_before.is_some_and(|nbf| from < nbf.minus(self.leeway)) {
             return Err(TokenError::NotYetValid);
         }
         Ok(())
@@ -192,5 +201,61 @@ pub(crate) fn normal_type(typ: &str) -> String {
     match typ.strip_prefix("application/") {
         Some(short) if !short.is_empty() && !short.contains('/') => short.to_owned(),
         _ => typ,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use super::*;
+    use crate::time::Clock;
+
+    /// Stands still.
+    struct At(Timestamp);
+
+    impl Clock for At {
+        fn now(&self) -> SystemTime {
+            self.0.into()
+        }
+
+        fn instant(&self) -> Instant {
+            Instant::now()
+        }
+    }
+
+    /// Milliseconds.
+    fn at(time: i64) -> Timestamp {
+        Timestamp::from_micros(time.saturating_mul(1000))
+    }
+
+    #[test]
+    fn where_a_late_clock_might_be_wrong_the_exact_one_decides() {
+        let rules = Rules {
+            algorithms: Accepted::Shared(Vec::new()),
+            types: Vec::new(),
+            audience: None,
+            audience_optional: true,
+            leeway: Duration::from_secs(10).into(),
+        };
+        let check = |validity: &Validity, early: i64, exactly: i64| {
+            rules.check_now(validity, Now::new(at(early), &At(at(exactly))))
+        };
+        let any = Validity { expires_at: None, not_before: None, issued_at: None };
+
+        let ends = Validity { expires_at: Some(at(100_000)), ..any };
+        assert_eq!(check(&ends, 109_995, 109_999), Ok(()));
+        assert_eq!(check(&ends, 109_995, 110_000), Err(TokenError::Expired));
+        assert_eq!(check(&ends, 109_000, 110_000), Err(TokenError::Expired), "late by a second");
+        assert_eq!(check(&ends, 108_999, 110_000), Ok(()), "more than a second is left, so it is not asked");
+
+        for (starts, fault) in [
+            (Validity { not_before: Some(at(100_000)), ..any }, TokenError::NotYetValid),
+            (Validity { issued_at: Some(at(100_000)), ..any }, TokenError::Time),
+        ] {
+            assert_eq!(check(&starts, 90_000, 0), Ok(()), "it has begun, so it is not asked");
+            assert_eq!(check(&starts, 89_995, 90_000), Ok(()));
+            assert_eq!(check(&starts, 89_995, 89_999), Err(fault));
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::KeySource;
 use super::remote::{Available, Flight, RemoteKeys};
 use crate::jose::{Compact, KeySet, NotVerified, Standing, TokenError, Turns};
-use crate::time::Timestamp;
+use crate::time::Now;
 
 /// Why an issuer's keys have not verified a signature.
 pub(crate) enum Unverified<'a> {
@@ -31,18 +31,18 @@ impl KeySource {
         &self,
         token: &Compact<'_>,
         #[cfg_attr(not(feature = "x5c"), expect(unused_variables, reason = "only certificates end"))]
-        now: Timestamp,
+        now: Now<'_>,
         turns: &Turns,
     ) -> Result<Arc<Standing>, Unverified<'_>> {
         let remote = match self {
             Self::Fixed(keys) => return Ok(keys.verify(token, turns)?),
             // Their end is a fault of ours, and not of the token.
             #[cfg(feature = "x5c")]
-            Self::Certified(keys) if keys.roots(now) == 0 && token.chain().is_some() => {
+            Self::Certified(keys) if keys.roots(now.exactly()) == 0 && token.chain().is_some() => {
                 return Err(Unverified::Unavailable(super::refresh::BACKOFF_MAX));
             }
             #[cfg(feature = "x5c")]
-            Self::Certified(keys) => return Ok(keys.verify(token, now, turns)?),
+            Self::Certified(keys) => return Ok(keys.verify(token, now.exactly(), turns)?),
             Self::Remote(remote) => remote,
             Self::None => return Err(Unverified::Fault(TokenError::UnknownKey)),
         };

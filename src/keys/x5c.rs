@@ -14,8 +14,7 @@ use self::chain::Roots;
 use super::MAX_KNOWN_CHAINS;
 use crate::error::ConfigError;
 use crate::jose::{
-    AlgorithmSet, Compact, HeaderAlgorithm, Key, NotVerified, SignatureBuffer, Standing, TokenError, Turns,
-    sha256,
+    AlgorithmSet, Compact, HeaderAlgorithm, Key, NotVerified, Standing, TokenError, Turns, sha256,
 };
 use crate::sync::AtomicBool;
 use crate::time::Timestamp;
@@ -222,8 +221,7 @@ impl Chain {
 fn check_signature(key: &Key, token: &Compact<'_>) -> Result<(), TokenError> {
     let HeaderAlgorithm::Signature(algorithm) = token.header.alg else { return Err(TokenError::Algorithm) };
     let prepared = key.prepared_for(algorithm).ok_or(TokenError::UnknownKey)?;
-    let mut buffer = SignatureBuffer::new();
-    let holds = prepared.verify(token.signing_input, token.signature(&mut buffer)?);
+    let holds = prepared.verify(token.signing_input, token.signature);
     if holds { Ok(()) } else { Err(TokenError::Signature) }
 }
 

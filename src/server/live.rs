@@ -3,8 +3,8 @@
 use super::Inner;
 use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Refusal, Stop, Waited};
-use super::verify::{Trusted, Verified};
-use crate::jose::{Claims, Compact, TokenError};
+use super::verify::{Sought, Trusted, Verified};
+use crate::jose::{Claims, Compact, SignatureBuffer, TokenError};
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::lookup::desk::{Answer, Desk, Memory};
 use crate::profile::check_confirmation;
@@ -61,8 +61,17 @@ impl Inner {
         Some(match confirmed {
             Ok(Some(found)) => {
                 // Of a JWT that names no issuer, another layer's issuers may say something else.
-                let asked = Compact::parse(token.raw(), &self.headers.load()).is_ok().then_some(trusted);
-                let verified = self.accepted(issuer, token.raw(), String::new(), found, asked);
+                let asked = Compact::parse(token.raw(), &self.headers.load(), &mut SignatureBuffer::new())
+                    .is_ok()
+                    .then_some(trusted);
+                let verified = self.accepted(
+                    issuer,
+                    token.raw(),
+                    String::new(),
+                    found,
+                    asked,
+                    Sought::now(&self.identity),
+                );
                 // It may be of somebody else now.
                 self.check_denied(&verified.token, waited).map(|()| verified)
             }
@@ -84,7 +93,8 @@ impl Inner {
     /// What is said of a JWT does not outlast what it says of itself, however often it is said.
     fn check_own_word(&self, issuer: &TrustedIssuer, raw: &[u8], now: Timestamp) -> Result<(), TokenError> {
         let headers = self.headers.load();
-        let Ok(token) = Compact::parse(raw, &headers) else { return Ok(()) };
+        let mut buffer = SignatureBuffer::new();
+        let Ok(token) = Compact::parse(raw, &headers, &mut buffer) else { return Ok(()) };
         let payload = token.payload()?;
         issuer.rules.check_own_word(&token, &Claims::parse(&payload)?, now)
     }

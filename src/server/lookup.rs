@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Refusal, Stop, Waited};
-use super::verify::{Accepted, Trusted, Verified, Word};
+use super::verify::{Accepted, Sought, Trusted, Verified, Word};
 use crate::jose::{Claims, Standing, TokenError, begins_like_a_jwt};
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::lookup::desk::{ACTIVE_FOR, Answer, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};
@@ -21,6 +21,7 @@ impl Inner {
         fault: TokenError,
         trusted: &Trusted,
         waited: Option<&Waited>,
+        sought: Sought,
     ) -> Result<Verified, Stop> {
         let is_opaque =
             |text: &[u8]| std::str::from_utf8(text).is_ok_and(|t| may_be_opaque(t) && !begins_like_a_jwt(t));
@@ -35,7 +36,7 @@ impl Inner {
             refusal.into_stop(&self.identity, Some(issuer))
         })?;
         // Whose it is does not depend on who was asked.
-        Ok(self.accepted(issuer, raw, String::new(), accepted, None))
+        Ok(self.accepted(issuer, raw, String::new(), accepted, None, sought))
     }
 
     /// The issuer with the longest prefix that fits. No other one is asked, also if this one is not trusted here.

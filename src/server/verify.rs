@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Inner;
-use super::cache::MAX_CACHED_FOR;
+use super::cache::{MAX_CACHED_FOR, Place};
 use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Pending, Refusal, Stop, Waited};
 use crate::deny::{self, DENYLIST_INTERVAL};
-use crate::jose::{Claims, Compact, HeaderAlgorithm, MAX_TOKEN_LENGTH, Standing, TokenError, Validity};
+use crate::identity::ServerIdentity;
+use crate::jose::{
+    Claims, Compact, HeaderAlgorithm, MAX_TOKEN_LENGTH, SignatureBuffer, Standing, TokenError, Validity,
+};
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Began, Ended, Missed};
 use crate::lookup::desk::{Desk, Memory};
 use crate::profile::{Identity, check_confirmation};
 use crate::refusal::Rejection;
-use crate::time::{Moment, Timestamp};
+use crate::time::{Moment, Now};
 use crate::token::{Proven, Token};
 
 #[cfg(all(test, tower_bearer_model))]
@@ -55,6 +58,20 @@ pub(super) struct Word {
     pub(super) until: Option<Instant>,
 }
 
+/// When a token was looked for among those that are known and, if it was looked for in vain, where.
+#[derive(Clone, Copy)]
+pub(super) struct Sought {
+    moment: Moment,
+    place: Option<Place>,
+}
+
+impl Sought {
+    /// Without looking.
+    pub(super) fn now(identity: &ServerIdentity) -> Self {
+        Self { moment: identity.ticks.read(), place: None }
+    }
+}
+
 /// A token that was sent, read as far as that needs no key.
 struct Sent<'a> {
     raw: &'a [u8],
@@ -76,31 +93,43 @@ impl Inner {
         trusted: &Trusted,
         waited: Option<&Waited>,
     ) -> Result<Verified, Stop> {
+        let moment = self.identity.ticks.read();
         if let Some(verified) = waited.and_then(|waited| waited.verified(raw))
-            && self.still_holds(&verified.token)
+            && self.holds(&verified.token, moment)
         {
             self.check_denied(&verified.token, waited)?;
             return Ok(verified.clone());
         }
-        if let Some(token) = self.recall(raw, trusted)
+        let place = match self.recall(raw, trusted, moment) {
             // Another request may have remembered an older answer than the one that this one has waited for.
-            && waited.is_none_or(|waited| waited.agrees_with(&token))
-        {
-            self.check_denied(&token, waited)?;
-            return Ok(Verified { token, cached: true });
-        }
-        let verified = self.verify_new(raw, trusted, waited).map_err(|stop| stop.with(&self.denials))?;
+            Ok(token) if waited.is_none_or(|waited| waited.agrees_with(&token)) => {
+                self.check_denied(&token, waited)?;
+                return Ok(Verified { token, cached: true });
+            }
+            Ok(_) => None,
+            Err(place) => place,
+        };
+        let sought = Sought { moment, place };
+        let verified =
+            self.verify_new(raw, trusted, waited, sought).map_err(|stop| stop.with(&self.denials))?;
         // Also a token that is denied was remembered: the next time it is refused without its signature.
         self.check_denied(&verified.token, waited)?;
         Ok(verified)
     }
 
     /// Verifies a token that is not known, or not any more.
-    fn verify_new(&self, raw: &[u8], trusted: &Trusted, waited: Option<&Waited>) -> Result<Verified, Stop> {
+    fn verify_new(
+        &self,
+        raw: &[u8],
+        trusted: &Trusted,
+        waited: Option<&Waited>,
+        sought: Sought,
+    ) -> Result<Verified, Stop> {
         let headers = self.headers.load();
-        let compact = match Compact::parse(raw, &headers) {
+        let mut buffer = SignatureBuffer::new();
+        let compact = match Compact::parse(raw, &headers, &mut buffer) {
             Ok(compact) => compact,
-            Err(fault) => return self.verify_opaque(raw, fault, trusted, waited),
+            Err(fault) => return self.verify_opaque(raw, fault, trusted, waited, sought),
         };
         let payload = compact.payload()?;
         let claims = Claims::parse(&payload)?;
@@ -108,7 +137,7 @@ impl Inner {
             return Err(TokenError::Algorithm.into());
         }
         let iss = claims.issuer()?;
-        let now = self.identity.clock.now().into();
+        let now = Now::new(sought.moment.now, &*self.identity.clock);
         let candidates = self.candidates(iss).filter(|issuer| trusted.includes(&issuer.identity.name));
         // Also of those that are not trusted here: it may be theirs.
         let unnamed = || self.issuers.iter().filter(|issuer| issuer.identity.iss.is_none());
@@ -118,7 +147,7 @@ impl Inner {
             .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
         drop(claims);
         compact.is_verified(&self.headers);
-        Ok(self.accepted(issuer, raw, payload, accepted, Some(trusted)))
+        Ok(self.accepted(issuer, raw, payload, accepted, Some(trusted), sought))
     }
 
     /// Everything about this token was verified. `asked` is who was asked, if others might have answered.
@@ -129,6 +158,7 @@ impl Inner {
         payload: String,
         accepted: Accepted,
         asked: Option<&Trusted>,
+        sought: Sought,
     ) -> Verified {
         let Accepted { proven, validity, standing, found } = accepted;
         let (claims, word) = match found {
@@ -137,9 +167,9 @@ impl Inner {
         };
         let token = Token::verified(issuer.identity.clone(), raw, claims, proven, validity, standing);
         match word {
-            None => _ = self.remember(&token, asked, None),
+            None => _ = self.remember(&token, asked, None, sought),
             Some((said_at, Some(until))) => {
-                let is_remembered = self.remember(&token, asked, Some(until));
+                let is_remembered = self.remember(&token, asked, Some(until), sought);
                 // Somebody may have been told something else meanwhile. And what was said before does not hold any more.
                 let is_latest =
                     |desk: &Desk| std::str::from_utf8(raw).is_ok_and(|raw| desk.is_latest(raw, said_at));
@@ -177,24 +207,21 @@ impl Inner {
     /// A verdict on this very token that still holds: because its times do, because its issuer's keys may be used, and
     /// because the key that verified it has been neither withdrawn nor blocked. If one of these does not hold, it is
     /// forgotten and everything is looked at anew: that gives the right answer, whatever it is.
-    fn recall(&self, raw: &[u8], trusted: &Trusted) -> Option<Token> {
-        let cache = self.cache.as_ref()?;
-        if raw.len() > MAX_TOKEN_LENGTH {
-            return None;
-        }
-        let moment = self.identity.ticks.read();
+    fn recall(&self, raw: &[u8], trusted: &Trusted, moment: Moment) -> Result<Token, Option<Place>> {
+        let cache = self.cache.as_ref().filter(|_| raw.len() <= MAX_TOKEN_LENGTH).ok_or(None)?;
         if let Some(token) = cache.find_near(raw, trusted, moment.instant) {
             if self.holds(&token, moment) {
-                return Some(token);
+                return Ok(token);
             }
             cache.forget_near(&token);
         }
-        let token = cache.find(raw, trusted, moment.instant)?;
+        let place = cache.place(raw);
+        let token = cache.find(place, raw, trusted, moment.instant).ok_or(place)?;
         if !self.holds(&token, moment) {
             cache.forget(&token);
-            return None;
+            return Err(Some(place));
         }
-        Some(token)
+        Ok(token)
     }
 
     /// The same of a token that was verified before a wait.
@@ -205,7 +232,7 @@ impl Inner {
     /// Whether what was found about a token holds now.
     fn holds(&self, token: &Token, Moment { now, instant }: Moment) -> bool {
         self.issuers.get(token.trusted_issuer().place).is_some_and(|issuer| {
-            issuer.rules.check_validity(token.validity(), now).is_ok()
+            issuer.rules.check_now(token.validity(), Now::new(now, &*self.identity.clock)).is_ok()
                 && (issuer.keys.are_usable(instant) || issuer.has_looked_up(token.standing()))
                 // Last, because asking for the keys may have let in a newer set.
                 && token.standing().is_good(now)
@@ -214,7 +241,13 @@ impl Inner {
 
     /// Remembers a token until then, or for as long as tokens are remembered. The key may have been withdrawn since it
     /// verified the token. Then its standing says so. Whether it is remembered.
-    fn remember(&self, token: &Token, asked: Option<&Trusted>, until: Option<Instant>) -> bool {
+    fn remember(
+        &self,
+        token: &Token,
+        asked: Option<&Trusted>,
+        until: Option<Instant>,
+        sought: Sought,
+    ) -> bool {
         let Some(cache) = &self.cache else { return false };
         let asked = asked.filter(|_| token.trusted_issuer().iss.is_none());
         // Which of them a token belongs to is what their keys say, and those may change.
@@ -226,10 +259,11 @@ impl Inner {
         if asked.is_some() && rivals().count() > 1 {
             return false;
         }
-        let now = self.identity.clock.instant();
+        let now = sought.moment.instant;
         let until = until.or_else(|| now.checked_add(MAX_CACHED_FOR));
         let Some(until) = until.filter(|until| now < *until) else { return false };
-        cache.insert(token.clone(), asked.cloned(), until, now);
+        let place = sought.place.unwrap_or_else(|| cache.place(token.raw()));
+        cache.insert(place, token.clone(), asked.cloned(), until, now);
         true
     }
 
@@ -251,7 +285,7 @@ impl Inner {
 fn accept<'a>(
     candidates: &(impl Iterator<Item = &'a TrustedIssuer> + Clone),
     sent: &Sent<'_>,
-    now: Timestamp,
+    now: Now<'_>,
     waited: Option<&Waited>,
 ) -> Result<(&'a TrustedIssuer, Accepted), Refusal> {
     loop {
@@ -268,7 +302,7 @@ fn accept<'a>(
         // Nobody is asked about a token that somebody's keys have verified, and one alone about any other.
         let asked = keyless.into_iter().max_by_key(|(issuer, _)| issuer.prefix_length());
         if let Some((issuer, desk)) = asked {
-            match issuer.look_up(desk, sent.raw, now, waited) {
+            match issuer.look_up(desk, sent.raw, now.exactly(), waited) {
                 Ok(accepted) => return Ok((issuer, accepted)),
                 Err(failure) => refusal.note(issuer, failure, waited),
             }
@@ -315,13 +349,13 @@ fn only<'a>(mut issuers: impl Iterator<Item = &'a TrustedIssuer>) -> Option<&'a 
 
 impl TrustedIssuer {
     /// Every check of a token of this issuer, in the order of [`TokenError`].
-    fn accept(&self, sent: &Sent<'_>, now: Timestamp) -> Result<Accepted, Failure<'_>> {
+    fn accept(&self, sent: &Sent<'_>, now: Now<'_>) -> Result<Accepted, Failure<'_>> {
         if let (KeySource::None, Some(desk)) = (&self.keys, &self.desk) {
             // Another's token is nothing to tell it. Whose it is, only keys and prefixes say, and keys may come later.
             if !self.may_know(sent.raw) || sent.is_anyones && self.token_prefix.is_none() {
                 return Err(Failure::Fault(TokenError::Issuer));
             }
-            self.rules.check_own_word(sent.compact, sent.claims, now)?;
+            self.rules.check_own_word(sent.compact, sent.claims, now.exactly())?;
             check_confirmation(sent.claims)?;
             return Err(Failure::NoKeys(desk));
         }

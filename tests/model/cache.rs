@@ -20,8 +20,12 @@ fn look(cache: &Cache, raw: &str) {
     check(&shard.read().unwrap_or_else(PoisonError::into_inner));
 }
 
+fn insert(cache: &Cache, token: Token, now: Instant) {
+    cache.insert(cache.place(token.raw()), token, None, now + MAX_CACHED_FOR, now);
+}
+
 fn find(cache: &Cache, raw: &str, now: Instant) -> Option<Token> {
-    cache.find(raw.as_bytes(), &Trusted::All, now)
+    cache.find(cache.place(raw.as_bytes()), raw.as_bytes(), &Trusted::All, now)
 }
 
 /// Large tokens are stored, used and forgotten at the same time, of which a shard can hold two.
@@ -34,12 +38,12 @@ fn the_bounds_hold_between_threads() {
         let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
         let [one, two, three, four] = neighbours(&cache);
         let large = |raw: &str| token_on(raw, " ".repeat(Limits::DEFAULT.shared().bytes * 2 / 5));
-        cache.insert(large(&one), None, now + MAX_CACHED_FOR, now);
-        cache.insert(large(&two), None, now + MAX_CACHED_FOR, now);
+        insert(&cache, large(&one), now);
+        insert(&cache, large(&two), now);
         let stores = [three, four].map(|raw| {
             let (cache, verdict) = (cache.clone(), large(&raw));
             thread(move || {
-                cache.insert(verdict, None, now + MAX_CACHED_FOR, now);
+                insert(&cache, verdict, now);
                 look(&cache, &raw);
             })
         });
@@ -63,14 +67,14 @@ fn the_newer_verdict_stays() {
         let now = Instant::now();
         let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
         let small = || token_on("token", String::new());
-        cache.insert(small(), None, now + MAX_CACHED_FOR, now);
+        insert(&cache, small(), now);
         let old = find(&cache, "token", now).unwrap();
         let forget = || {
             let (cache, old) = (cache.clone(), old.clone());
             thread(move || cache.forget(&old))
         };
         let forget = [forget(), forget()];
-        cache.insert(small(), None, now + MAX_CACHED_FOR, now);
+        insert(&cache, small(), now);
         let newer = find(&cache, "token", now);
         never(newer.is_none_or(|newer| newer.is_same(&old)), "a verdict was lost when it was stored");
         forget.into_iter().for_each(Thread::join);
@@ -88,7 +92,7 @@ fn what_was_taken_back_is_kept_by_no_thread() {
     explore(2, || {
         let now = Instant::now();
         let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
-        cache.insert(token_on(RAW, String::new()), None, now + MAX_CACHED_FOR, now);
+        insert(&cache, token_on(RAW, String::new()), now);
         let gone = Arc::new(AtomicBool::new(false));
         let reads = || {
             let (cache, gone) = (cache.clone(), gone.clone());

@@ -101,7 +101,8 @@ fn hears(server: &ResourceServer, route: Route, runtime: &Runtime) -> Waited {
 
 /// Whether this thread would believe it, without asking anybody.
 fn remembers(server: &ResourceServer) -> bool {
-    server.0.recall(TOKEN.as_bytes(), &Trusted::All).is_some()
+    let moment = server.0.identity.ticks.read();
+    server.0.recall(TOKEN.as_bytes(), &Trusted::All, moment).is_ok()
 }
 
 /// A request goes on with an old answer while the newer one comes to this thread, which then looks what it remembers.

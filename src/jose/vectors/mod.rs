@@ -83,15 +83,18 @@ fn named_secret(jwk: &str) -> Option<Keys> {
 }
 
 /// Taken apart as for every request, but that the payload may be anything.
-fn parse(token: &str) -> Result<Compact<'_>, TokenError> {
-    let token = Compact::parse(token.as_bytes(), &[])?;
+fn parse<'a>(token: &'a str, buffer: &'a mut SignatureBuffer) -> Result<Compact<'a>, TokenError> {
+    let token = Compact::parse(token.as_bytes(), &[], buffer)?;
     base64url::decode(token.payload_segment).ok_or(TokenError::Structure)?;
     Ok(token)
 }
 
 fn verify(keys: &Keys, token: &str) -> Outcome {
-    keys.verify(&parse(token)?, &Turns::default()).map(drop).map_err(|not_verified| match not_verified {
-        NotVerified::Fault { fault, .. } => fault,
-        NotVerified::Busy => unreachable!("there is no limit"),
+    let mut buffer = SignatureBuffer::new();
+    keys.verify(&parse(token, &mut buffer)?, &Turns::default()).map(drop).map_err(|not_verified| {
+        match not_verified {
+            NotVerified::Fault { fault, .. } => fault,
+            NotVerified::Busy => unreachable!("there is no limit"),
+        }
     })
 }

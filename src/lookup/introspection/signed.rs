@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::event::LookupErrorKind;
 use crate::fetch::FetchResponse;
-use crate::jose::{Accepted, Claims, Compact, KnownHeaders, Rules, TokenError, Turns};
+use crate::jose::{Accepted, Claims, Compact, KnownHeaders, Rules, SignatureBuffer, TokenError, Turns};
 use crate::keys::remote::{Began, Ended, Missed};
 use crate::keys::{KeySource, Unverified};
 use crate::lookup::{FoundClaims, LookupError};
-use crate::time::Clock;
+use crate::time::{Clock, Now};
 
 /// How long ago a signed answer may have been given: it is given when we ask, and whoever has kept one cannot use it later.
 pub const MAX_ANSWER_AGE: Duration = Duration::from_secs(60);
@@ -94,7 +94,8 @@ impl SignedAnswers {
         }
         // Held while keys are fetched: not as those are held that are read and let go.
         let headers = Guard::into_inner(self.headers.load());
-        let answer = Compact::parse_long(response.body(), &headers).map_err(refused)?;
+        let mut buffer = SignatureBuffer::new();
+        let answer = Compact::parse_long(response.body(), &headers, &mut buffer).map_err(refused)?;
         let payload = answer.payload().map_err(refused)?;
         self.check_claims(&answer, &payload).map_err(refused)?;
         self.check_signature(&answer).await?;
@@ -119,7 +120,7 @@ impl SignedAnswers {
         let kid = answer.header.kid.as_deref();
         let mut waited = None;
         loop {
-            let now = self.clock.now().into();
+            let now = Now::new(self.clock.now().into(), &*self.clock);
             let Err(unverified) = self.keys.verify(answer, now, &self.turns) else { return Ok(()) };
             let flight = match (unverified, waited) {
                 (Unverified::Fault(fault), _) => return Err(refused(fault)),

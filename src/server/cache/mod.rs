@@ -88,6 +88,10 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
+/// Where in a cache a text belongs.
+#[derive(Clone, Copy)]
+pub(super) struct Place(u64);
+
 /// That a token was good. What this rests on is the token's own: its times, its issuer, and the standing of its key.
 struct Verdict {
     token: Token,
@@ -122,8 +126,13 @@ impl Cache {
     ///
     /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the end of the
     /// signature: how long it takes says nothing about a token that is stored.
-    pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
-        let hash = self.hash(raw);
+    pub(super) fn find(
+        &self,
+        Place(hash): Place,
+        raw: &[u8],
+        trusted: &Trusted,
+        now: Instant,
+    ) -> Option<Token> {
         let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
         let verdict = shard.find(hash, raw)?;
         let until = verdict.until();
@@ -157,10 +166,16 @@ impl Cache {
     /// Remembers that a token was good, until then.
     ///
     /// `asked` is who was asked, if the token does not say whom to ask: then the answer is one to this question only.
-    pub(super) fn insert(&self, token: Token, asked: Option<Trusted>, until: Instant, now: Instant) {
+    pub(super) fn insert(
+        &self,
+        Place(hash): Place,
+        token: Token,
+        asked: Option<Trusted>,
+        until: Instant,
+        now: Instant,
+    ) {
         let (until, now) = (self.moment(until), self.moment(now));
         let verdict = Verdict::new(token, asked, until);
-        let hash = self.hash(verdict.token.raw());
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         let evicted = shard.insert(hash, verdict, now);
@@ -182,6 +197,11 @@ impl Cache {
     /// What is only this thread's.
     pub(super) fn forget_near(&self, token: &Token) {
         self.near.forget(token.raw());
+    }
+
+    /// Where a text belongs.
+    pub(super) fn place(&self, raw: &[u8]) -> Place {
+        Place(self.hash(raw))
     }
 
     /// A token with a signature ends with it, and nobody but the issuer chooses that: the last bytes of it tell tokens apart
