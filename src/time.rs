@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,8 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// # Security
 /// A wall clock that runs late keeps expired tokens alive; one that stands still keeps them alive for ever. Without a clock of
 /// your own, a server on Linux reads the system's coarse ones, which are late by up to a tick of the kernel, 10 ms at most, or
-/// longer where a hypervisor holds a tick up. A token that has no more than a second left, or that they find too new, is held
-/// against the fine one.
+/// longer where a hypervisor holds a tick up. A token that, with its leeway, has no more than a second left, or that they find
+/// too new, is held against the fine one. If a tick is held up for more than that second, tokens are accepted for as much longer.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day, as fine as the platform gives it. Do not cut it to seconds: some issuers write the
     /// very instant of issue into `nbf`.
@@ -68,7 +69,7 @@ pub(crate) struct Moment {
     pub(crate) instant: Instant,
 }
 
-/// Where requests take the time from: the clocks of the server or, if they are the system's and it has them, those that
+/// Where verification takes the time from at first: the clocks of the server or, if they are the system's and it has them, those that
 /// it keeps for whoever asks often. They are read in about a quarter of the time, for which nothing else has to wait, and
 /// stand still between two ticks of the kernel, 1 to 10 ms apart, or longer where a hypervisor holds a tick up. Where that
 /// matters to a token, the finer one decides: see [`Now`].
@@ -119,7 +120,7 @@ impl<'a> Now<'a> {
         Self { early, clock }
     }
 
-    /// Between which times it is. To know more, the clock has to be read.
+    /// Between which times it is, unless that clock is later than ever. To know more, the clock has to be read.
     pub(crate) fn bounds(self) -> [Timestamp; 2] {
         [self.early, self.early.plus(MAX_LATE)]
     }
@@ -127,9 +128,13 @@ impl<'a> Now<'a> {
     pub(crate) fn exactly(self) -> Timestamp {
         self.clock.now().into()
     }
+
+    pub(crate) fn is_within(self, times: &Range<Timestamp>) -> bool {
+        self.bounds().iter().all(|time| times.contains(time)) || times.contains(&self.exactly())
+    }
 }
 
-/// How late that clock may be: a hundred ticks, be they as long as they may.
+/// As late as that clock is taken to be at most: a hundred ticks of 10 ms.
 const MAX_LATE: Span = Span(MICROS);
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,4 +1,4 @@
-//! The compact serialization (RFC 7515 §7.1), taken apart and bounded before anything is decoded.
+//! The compact serialization (RFC 7515 §7.1), bounded before anything is decoded, and taken apart.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -168,6 +168,17 @@ mod tests {
             assert_eq!(parse(&bad).err(), Some(TokenError::Structure), "{bad}");
         }
         assert!(parse(&format!("{header}.e30.c2k")).is_ok());
+    }
+
+    #[test]
+    fn the_signature_is_what_was_written_however_long() {
+        for length in [1, 32, 256, 512, 513, 4096] {
+            let signature: Vec<u8> = (0..length).map(|n: u16| n.to_le_bytes()[0]).collect();
+            let token = token(r#"{"alg":"RS256"}"#).replace("c2ln", &URL_SAFE_NO_PAD.encode(&signature));
+            let mut buffer = SignatureBuffer::new();
+            let token = Compact::parse(token.as_bytes(), &[], &mut buffer).unwrap();
+            assert_eq!(token.signature, signature);
+        }
     }
 
     #[test]

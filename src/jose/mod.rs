@@ -1,4 +1,5 @@
-//! The verification core: pure and synchronous. It never awaits, reads a clock, logs or sees an HTTP header.
+//! The verification core: pure and synchronous. It never awaits, logs or sees an HTTP header, and reads no clock but
+//! the one that it is handed, where that [matters](Rules::check_now).
 //!
 //! [`Compact::parse`] and [`Claims::parse`] take a token apart, [`Rules::check`] says everything about it that
 //! needs no key, and [`Keys::verify`] checks the signature. [`SigningKey`] signs what we say of ourselves.

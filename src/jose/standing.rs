@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use crate::sync::AtomicBool;
-use crate::time::Timestamp;
+use crate::time::{Now, Timestamp};
 
 /// Shared by a key and the verdicts that rest on it, which die with it. It gets worse, and never better: a key that is
 /// published again after it was withdrawn starts with a new one.
@@ -30,11 +30,14 @@ impl Standing {
         Self { valid: Some(valid), ..Self::default() }
     }
 
-    pub(crate) fn is_good(&self, now: Timestamp) -> bool {
-        !self.is_blocked() && !self.withdrawn.load(Ordering::Acquire) && self.is_valid(now)
+    pub(crate) fn is_good(&self, now: Now<'_>) -> bool {
+        !self.is_blocked()
+            && !self.withdrawn.load(Ordering::Acquire)
+            && self.valid.as_ref().is_none_or(|valid| now.is_within(valid))
     }
 
     /// Whether its time has come and is not over.
+    #[cfg(feature = "x5c")]
     pub(crate) fn is_valid(&self, now: Timestamp) -> bool {
         self.valid.as_ref().is_none_or(|valid| valid.contains(&now))
     }

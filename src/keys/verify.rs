@@ -36,13 +36,15 @@ impl KeySource {
     ) -> Result<Arc<Standing>, Unverified<'_>> {
         let remote = match self {
             Self::Fixed(keys) => return Ok(keys.verify(token, turns)?),
-            // Their end is a fault of ours, and not of the token.
             #[cfg(feature = "x5c")]
-            Self::Certified(keys) if keys.roots(now.exactly()) == 0 && token.chain().is_some() => {
-                return Err(Unverified::Unavailable(super::refresh::BACKOFF_MAX));
+            Self::Certified(keys) => {
+                let now = now.exactly();
+                // Their end is a fault of ours, and not of the token.
+                if keys.roots(now) == 0 && token.chain().is_some() {
+                    return Err(Unverified::Unavailable(super::refresh::BACKOFF_MAX));
+                }
+                return Ok(keys.verify(token, now, turns)?);
             }
-            #[cfg(feature = "x5c")]
-            Self::Certified(keys) => return Ok(keys.verify(token, now.exactly(), turns)?),
             Self::Remote(remote) => remote,
             Self::None => return Err(Unverified::Fault(TokenError::UnknownKey)),
         };

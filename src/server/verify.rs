@@ -231,8 +231,9 @@ impl Inner {
 
     /// Whether what was found about a token holds now.
     fn holds(&self, token: &Token, Moment { now, instant }: Moment) -> bool {
+        let now = Now::new(now, &*self.identity.clock);
         self.issuers.get(token.trusted_issuer().place).is_some_and(|issuer| {
-            issuer.rules.check_now(token.validity(), Now::new(now, &*self.identity.clock)).is_ok()
+            issuer.rules.check_now(token.validity(), now).is_ok()
                 && (issuer.keys.are_usable(instant) || issuer.has_looked_up(token.standing()))
                 // Last, because asking for the keys may have let in a newer set.
                 && token.standing().is_good(now)
@@ -391,5 +392,63 @@ impl Trusted {
     /// issuer has one answer, whoever asks.
     pub(super) fn is_answered_by(&self, asked: Option<&Self>, issuer: &str) -> bool {
         self.includes(issuer) && asked.is_none_or(|asked| asked == self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::scope::Granted;
+    use crate::time::{Clock, Timestamp};
+    use crate::{HmacAlgorithm, Issuer, Keys, ResourceServer};
+
+    const NOW: Duration = Duration::from_secs(1_000_000);
+
+    /// Stands still.
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> SystemTime {
+            SystemTime::from(at(0))
+        }
+
+        fn instant(&self) -> Instant {
+            Instant::now()
+        }
+    }
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(i64::try_from(NOW.as_micros()).unwrap().saturating_add(micros))
+    }
+
+    /// Whether a known token holds that ends so long from now, by a coarse clock that is late by 10 ms.
+    fn holds(expires_in: i64, standing: Standing) -> bool {
+        let keys = Keys::hmac(vec![7; 32], [HmacAlgorithm::HS256]);
+        let issuer = Issuer::new("https://id.example.com").keys(keys).leeway(Duration::ZERO);
+        let server = ResourceServer::builder("https://api.example.com").issuer(issuer).clock(Still);
+        let server = server.build().unwrap().0;
+        let validity = Validity { expires_at: Some(at(expires_in)), not_before: None, issued_at: None };
+        let identity =
+            Identity { client_id: None, subject: None, token_id: None, scopes: Granted::default() };
+        let proven = Proven::find(&identity, std::iter::empty(), "{}");
+        let issuer = server.issuers.first().unwrap().identity.clone();
+        let token = Token::verified(issuer, b"raw", "{}".into(), proven, validity, Arc::new(standing));
+        server.holds(&token, Moment { now: at(-10_000), instant: Instant::now() })
+    }
+
+    #[test]
+    fn a_known_token_does_not_outlast_its_end_by_a_late_clock() {
+        assert!(holds(5_000, Standing::default()));
+        assert!(!holds(-5_000, Standing::default()), "it has ended, and the coarse clock does not know");
+    }
+
+    #[cfg(feature = "x5c")]
+    #[test]
+    fn nor_the_end_of_its_certificate() {
+        assert!(holds(2_000_000, Standing::within(at(-1_000_000)..at(5_000))));
+        assert!(!holds(2_000_000, Standing::within(at(-1_000_000)..at(-5_000))));
+        assert!(holds(2_000_000, Standing::within(at(-5_000)..at(1_000_000))), "it has just begun");
     }
 }

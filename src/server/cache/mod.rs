@@ -174,6 +174,7 @@ impl Cache {
         until: Instant,
         now: Instant,
     ) {
+        debug_assert_eq!(hash, self.hash(token.raw()), "it would not be found");
         let (until, now) = (self.moment(until), self.moment(now));
         let verdict = Verdict::new(token, asked, until);
         let Some(shard) = self.shard(hash) else { return };
