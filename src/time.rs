@@ -70,7 +70,7 @@ pub(crate) struct Moment {
 }
 
 /// Where verification takes the time from at first: the clocks of the server or, if they are the system's and it has them, those that
-/// it keeps for whoever asks often. They are read in about a quarter of the time, for which nothing else has to wait, and
+/// it keeps for whoever asks often. They are read in about a quarter of the time, and
 /// stand still between two ticks of the kernel, 1 to 10 ms apart, or longer where a hypervisor holds a tick up. Where that
 /// matters to a token, the finer one decides: see [`Now`].
 pub(crate) enum Ticks {
