@@ -23,7 +23,7 @@ pub(crate) struct ServerIdentity {
     pub(crate) warnings: Warnings,
 }
 
-/// An issuer as it is configured. The counts of its `Arc` lie apart, as with [`Standing`](crate::jose::Standing).
+/// An issuer as it is configured. The counts of its `Arc`, which refusals raise, lie apart from what others read.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct IssuerIdentity {

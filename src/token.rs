@@ -1,5 +1,7 @@
 //! [`Token`]: a verified access token. Holding one is proof that it was verified.
 
+mod basis;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::basis::{Bases, Basis};
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{Claims, Standing, Validity};
 use crate::profile::Identity;
@@ -27,7 +30,7 @@ use crate::secret::wipe;
 pub struct Token(Arc<Inner>);
 
 struct Inner {
-    issuer: Arc<IssuerIdentity>,
+    basis: Arc<Basis>,
     /// What was in the `Authorization` header, to see whether it still is.
     raw: Box<[u8]>,
     /// The claims as they came, as JSON; behind them what they say in other letters than it is read.
@@ -35,8 +38,6 @@ struct Inner {
     claims: u32,
     proven: Proven,
     validity: Validity,
-    /// Of the key that verified it.
-    standing: Arc<Standing>,
 }
 
 /// What a token says of who holds it, by the places where it says so.
@@ -85,12 +86,11 @@ impl Token {
     ///
     /// `claims` are what `proven` was made of, and `more` is what was made with it.
     pub(crate) fn verified(
-        issuer: Arc<IssuerIdentity>,
+        basis: Arc<Basis>,
         raw: &[u8],
         claims: String,
         (proven, more): (Proven, String),
         validity: Validity,
-        standing: Arc<Standing>,
     ) -> Self {
         // No token is longer.
         let length = u32::try_from(claims.len()).unwrap_or_default();
@@ -104,33 +104,32 @@ impl Token {
             text
         };
         let (raw, text) = (raw.into(), text.into());
-        Self(Arc::new(Inner { issuer, raw, text, claims: length, proven, validity, standing }))
+        Self(Arc::new(Inner { basis, raw, text, claims: length, proven, validity }))
     }
 
     /// The same token in memory of its own, so that those who use the one do not wait for those who use the other.
     pub(crate) fn copy(&self) -> Self {
-        let Inner { issuer, raw, text, claims, proven, validity, standing } = &*self.0;
+        let Inner { basis, raw, text, claims, proven, validity } = &*self.0;
         Self(Arc::new(Inner {
-            issuer: issuer.clone(),
+            basis: basis.clone(),
             raw: raw.clone(),
             text: text.clone(),
             claims: *claims,
             proven: proven.clone(),
             validity: *validity,
-            standing: standing.clone(),
         }))
     }
 
     /// The issuer: its `iss` or, for a system that writes none, the name it was given in the configuration.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        self.0.issuer.iss.as_deref().unwrap_or(&self.0.issuer.name)
+        self.0.basis.issuer.iss.as_deref().unwrap_or(&self.0.basis.issuer.name)
     }
 
     /// The issuer's name in the configuration; by default the same as [`issuer`](Self::issuer).
     #[must_use]
     pub fn issuer_name(&self) -> &str {
-        &self.0.issuer.name
+        &self.0.basis.issuer.name
     }
 
     /// `sub`: for whom the token speaks (RFC 7519 §4.1.2). `None` if it is absent or empty.
@@ -234,11 +233,11 @@ impl Token {
     }
 
     pub(crate) fn server(&self) -> &Arc<ServerIdentity> {
-        &self.0.issuer.server
+        &self.0.basis.issuer.server
     }
 
     pub(crate) fn trusted_issuer(&self) -> &Arc<IssuerIdentity> {
-        &self.0.issuer
+        &self.0.basis.issuer
     }
 
     pub(crate) fn is(&self, raw: &[u8]) -> bool {
@@ -256,7 +255,7 @@ impl Token {
     }
 
     pub(crate) fn standing(&self) -> &Arc<Standing> {
-        &self.0.standing
+        &self.0.basis.standing
     }
 
     pub(crate) fn validity(&self) -> &Validity {
@@ -357,7 +356,7 @@ impl ClaimsError {
     fn new(error: &serde_json::Error, token: &Inner) -> Self {
         // serde has no kind for it; its text starts like this for every format.
         let missing = error.to_string().starts_with("missing field");
-        Self { issuer: token.issuer.clone(), missing, line: error.line(), column: error.column() }
+        Self { issuer: token.basis.issuer.clone(), missing, line: error.line(), column: error.column() }
     }
 
     pub(crate) fn server(&self) -> &ServerIdentity {

@@ -92,7 +92,7 @@ impl RootKey {
         signed(certificate).is_ok_and(|(message, name, signature)| {
             self.signatures.iter().any(|way| {
                 way.name.as_ref() == name
-                    && self.root.key.prepared_for(way.by).is_some()
+                    && self.root.key.is_for(way.by)
                     && way.verify_signature(&self.root.bytes, message, signature).is_ok()
             })
         })

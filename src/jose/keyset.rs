@@ -20,9 +20,8 @@ pub const MAX_KEYS: usize = 100;
 /// same, it is refused: an attacker must not choose how many signatures we check.
 pub const MAX_CANDIDATES: usize = 4;
 
-/// An immutable set of public keys. The counts of its `Arc` lie apart, as with [`Standing`].
+/// An immutable set of public keys.
 #[derive(Debug, Default)]
-#[repr(align(128))]
 pub(crate) struct KeySet {
     keys: Vec<Arc<Key>>,
     /// The first of them.
@@ -159,7 +158,7 @@ impl KeySet {
     ///
     /// A `kid` names a key; it proves nothing. Where no key has a `kid` it is without effect, and where keys have
     /// one, a `kid` that none of them has is unknown.
-    pub(crate) fn verify(&self, token: &Compact<'_>, turns: &Turns) -> Result<Arc<Standing>, NotVerified> {
+    pub(crate) fn verify(&self, token: &Compact<'_>, turns: &Turns) -> Result<&Arc<Standing>, NotVerified> {
         let HeaderAlgorithm::Signature(algorithm) = token.header.alg else {
             return Err(TokenError::Algorithm.into());
         };
@@ -173,7 +172,7 @@ impl KeySet {
                     Some(_) => key.kid.is_none(),
                     None => true,
                 })
-                .filter_map(|key| Some((key, key.prepared_for(algorithm)?)))
+                .filter(|key| key.is_for(algorithm))
         };
         let count = candidates().count();
         if count == 0 || count > MAX_CANDIDATES {
@@ -182,9 +181,12 @@ impl KeySet {
         }
         let _turn = turns.take().ok_or(NotVerified::Busy)?;
         let (message, signature) = (token.signing_input, token.signature);
-        let verified = candidates().find(|(_, prepared)| prepared.verify(message, signature));
+        let verifies = |key: &&Arc<Key>| {
+            key.prepared_for(algorithm).is_some_and(|prepared| prepared.verify(message, signature))
+        };
+        let verified = candidates().find(verifies);
         verified
-            .map(|(key, _)| key.standing().clone())
+            .map(|key| key.standing())
             .ok_or(NotVerified::Fault { fault: TokenError::Signature, newer_keys_may_help: !named })
     }
 }

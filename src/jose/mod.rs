@@ -211,7 +211,7 @@ impl Keys {
 impl Keys {
     /// The signature, with the keys of one issuer and nobody else's: the standing of the key that verified it. What needs no
     /// look at it needs no turn.
-    pub(crate) fn verify(&self, token: &Compact<'_>, turns: &Turns) -> Result<Arc<Standing>, NotVerified> {
+    pub(crate) fn verify(&self, token: &Compact<'_>, turns: &Turns) -> Result<&Arc<Standing>, NotVerified> {
         match self {
             Self::Public(set) => set.verify(token, turns),
             Self::Shared(secret) => secret.verify(token, turns),
@@ -231,14 +231,14 @@ impl SharedSecret {
         self.secret.expose() == other.secret.expose()
     }
 
-    fn verify(&self, token: &Compact<'_>, turns: &Turns) -> Result<Arc<Standing>, NotVerified> {
+    fn verify(&self, token: &Compact<'_>, turns: &Turns) -> Result<&Arc<Standing>, NotVerified> {
         let HeaderAlgorithm::Hmac(algorithm) = token.header.alg else {
             return Err(TokenError::Algorithm.into());
         };
         let _turn = turns.take().ok_or(NotVerified::Busy)?;
         let key = self.prepared.iter().find_map(|(a, key)| (*a == algorithm).then_some(key));
         if key.is_some_and(|key| key.verify(token.signing_input, token.signature)) {
-            Ok(self.standing.clone())
+            Ok(&self.standing)
         } else {
             Err(TokenError::Signature.into())
         }

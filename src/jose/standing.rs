@@ -8,12 +8,7 @@ use crate::time::{Now, Timestamp};
 
 /// Shared by a key and the verdicts that rest on it, which die with it. It gets worse, and never better: a key that is
 /// published again after it was withdrawn starts with a new one.
-///
-/// Each new token raises a count of the `Arc` around it, while other threads read what lies near. The counts stand in front of
-/// the value, so that its alignment keeps them apart from it and from all else: 128 bytes, because processors fetch lines of 64
-/// in pairs, or have lines of 128. Beside a public key they cost two threads a tenth of their time (RS256).
 #[derive(Debug, Default)]
-#[repr(align(128))]
 pub(crate) struct Standing {
     /// Somebody has said that it must not be used any more.
     blocked: AtomicBool,

@@ -71,9 +71,9 @@ pub(crate) enum Place {
     Fixed(KeyUrl),
 }
 
-/// The keys, or what to do without them.
-pub(crate) enum Available {
-    Ready(Arc<KeySet>),
+/// What the keys were wanted for, or what to do without them.
+pub(crate) enum Available<T> {
+    Ready(T),
     Wait(Flight),
     Unavailable(Duration),
 }
@@ -170,16 +170,17 @@ impl RemoteKeys {
     /// Whether the keys in use may be used now. Like [`keys`](Self::keys) it starts the fetch that is due.
     pub(crate) fn are_usable(&self, now: Instant) -> bool {
         let asks = |loaded: &Option<Arc<Loaded>>| loaded.as_ref().is_none_or(|l| now >= l.ask_again_at);
-        !asks(&self.0.loaded.load()) || matches!(self.keys(), Available::Ready(_))
+        !asks(&self.0.loaded.load()) || matches!(self.keys(|_| ()), Available::Ready(()))
     }
 
-    pub(crate) fn keys(&self) -> Available {
+    /// Does this with the keys in use.
+    pub(crate) fn keys<T>(&self, with: impl FnOnce(&Arc<KeySet>) -> T) -> Available<T> {
         let now = self.0.remote.clock.instant();
         let loaded = self.0.loaded.load();
         if let Some(loaded) = loaded.as_ref()
             && now < loaded.ask_again_at
         {
-            return Available::Ready(loaded.keys.clone());
+            return Available::Ready(with(&loaded.keys));
         }
         self.0.keep_time();
         let mut refresh = lock(&self.0.refresh);
@@ -199,7 +200,7 @@ impl RemoteKeys {
             (_, Some(flight)) => Available::Wait(flight),
             (Supply::Unavailable(pause), _) => Available::Unavailable(pause),
             _ => match self.0.loaded.load().as_ref() {
-                Some(loaded) => Available::Ready(loaded.keys.clone()),
+                Some(loaded) => Available::Ready(with(&loaded.keys)),
                 None => Available::Unavailable(BACKOFF_MIN),
             },
         }

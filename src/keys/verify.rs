@@ -26,16 +26,18 @@ pub(crate) enum Unverified<'a> {
 }
 
 impl KeySource {
-    /// The signature, with the keys that are there: the standing of the one that verified it. It waits for nothing.
-    pub(crate) fn verify(
+    /// The signature, with the keys that are there: what `rests_on` makes of the standing of the one that verified it. It
+    /// waits for nothing, and counts nothing that other threads count.
+    pub(crate) fn verify<T>(
         &self,
         token: &Compact<'_>,
         #[cfg_attr(not(feature = "x5c"), expect(unused_variables, reason = "only certificates end"))]
         now: Now<'_>,
         turns: &Turns,
-    ) -> Result<Arc<Standing>, Unverified<'_>> {
+        rests_on: impl FnOnce(&Arc<Standing>) -> T,
+    ) -> Result<T, Unverified<'_>> {
         let remote = match self {
-            Self::Fixed(keys) => return Ok(keys.verify(token, turns)?),
+            Self::Fixed(keys) => return Ok(rests_on(keys.verify(token, turns)?)),
             #[cfg(feature = "x5c")]
             Self::Certified(keys) => {
                 let now = now.exactly();
@@ -43,22 +45,23 @@ impl KeySource {
                 if keys.roots(now) == 0 && token.chain().is_some() {
                     return Err(Unverified::Unavailable(super::refresh::BACKOFF_MAX));
                 }
-                return Ok(keys.verify(token, now, turns)?);
+                return Ok(rests_on(&keys.verify(token, now, turns)?));
             }
             Self::Remote(remote) => remote,
             Self::None => return Err(Unverified::Fault(TokenError::UnknownKey)),
         };
-        let tried = match remote.keys() {
-            Available::Ready(set) => set,
-            Available::Wait(flight) => return Err(Unverified::Cold(flight)),
-            Available::Unavailable(pause) => return Err(Unverified::Unavailable(pause)),
-        };
-        tried.verify(token, turns).map_err(|not_verified| match not_verified {
-            NotVerified::Fault { fault, newer_keys_may_help: true } => {
-                Unverified::Miss { remote, tried, fault }
+        let verify = |set: &Arc<KeySet>| match set.verify(token, turns) {
+            Ok(standing) => Ok(rests_on(standing)),
+            Err(NotVerified::Fault { fault, newer_keys_may_help: true }) => {
+                Err(Unverified::Miss { remote, tried: set.clone(), fault })
             }
-            no_miss => no_miss.into(),
-        })
+            Err(no_miss) => Err(no_miss.into()),
+        };
+        match remote.keys(verify) {
+            Available::Ready(verified) => verified,
+            Available::Wait(flight) => Err(Unverified::Cold(flight)),
+            Available::Unavailable(pause) => Err(Unverified::Unavailable(pause)),
+        }
     }
 }
 

@@ -116,7 +116,7 @@ impl TrustedIssuer {
         self.check_own_iss(&claims)?;
         let validity = self.rules.check_found(&claims, now)?;
         let proven = Proven::find(&self.identify(&claims)?, claims.audience()?, json);
-        Ok(Accepted { proven, validity, standing: standing.clone(), found: None })
+        Ok(Accepted { proven, validity, basis: self.basis(standing), found: None })
     }
 
     /// It may not say who it is; it must not say that it is somebody else.

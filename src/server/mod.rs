@@ -138,12 +138,13 @@ impl ResourceServer {
     /// Dropping the future loses nothing: the fetches go on.
     pub async fn warm_up(&self) -> Result<(), NotReady> {
         // Started together, awaited one after the other.
-        let asked: Vec<_> = self.0.remote_issuers().map(|(name, keys)| (name, keys, keys.keys())).collect();
+        let asked: Vec<_> =
+            self.0.remote_issuers().map(|(name, keys)| (name, keys, keys.keys(|_| ()))).collect();
         let denylist = !self.0.denials.warm_up().await;
         let mut issuers = Vec::new();
         for (name, keys, available) in asked {
             let ready = match available {
-                Available::Ready(_) => true,
+                Available::Ready(()) => true,
                 // The fetch may have failed, and left us with the keys of a snapshot.
                 Available::Wait(flight) => flight.ended().await == Ended::Loaded || keys.report().keys > 0,
                 Available::Unavailable(_) => false,

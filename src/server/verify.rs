@@ -10,7 +10,7 @@ use super::stop::{Failure, Pending, Refusal, Stop, Waited};
 use crate::deny::{self, DENYLIST_INTERVAL};
 use crate::identity::ServerIdentity;
 use crate::jose::{
-    Claims, Compact, HeaderAlgorithm, MAX_TOKEN_LENGTH, SignatureBuffer, Standing, TokenError, Validity,
+    Claims, Compact, HeaderAlgorithm, MAX_TOKEN_LENGTH, SignatureBuffer, TokenError, Validity,
 };
 use crate::keys::KeySource;
 use crate::keys::refresh::BACKOFF_MIN;
@@ -19,7 +19,7 @@ use crate::lookup::desk::{Desk, Memory};
 use crate::profile::{Identity, check_confirmation};
 use crate::refusal::Rejection;
 use crate::time::{Moment, Now};
-use crate::token::{Proven, Token};
+use crate::token::{Basis, Proven, Token};
 
 #[cfg(all(test, tower_bearer_model))]
 #[path = "../../tests/model/found.rs"]
@@ -45,7 +45,7 @@ pub(crate) enum Trusted {
 pub(super) struct Accepted {
     pub(super) proven: (Proven, String),
     pub(super) validity: Validity,
-    pub(super) standing: Arc<Standing>,
+    pub(super) basis: Arc<Basis>,
     /// What was said of it; `None` if it says so itself.
     pub(super) found: Option<Word>,
 }
@@ -160,12 +160,12 @@ impl Inner {
         asked: Option<&Trusted>,
         sought: Sought,
     ) -> Verified {
-        let Accepted { proven, validity, standing, found } = accepted;
+        let Accepted { proven, validity, basis, found } = accepted;
         let (claims, word) = match found {
             Some(Word { claims, said_at, until }) => (claims, Some((said_at, until))),
             None => (payload, None),
         };
-        let token = Token::verified(issuer.identity.clone(), raw, claims, proven, validity, standing);
+        let token = Token::verified(basis, raw, claims, proven, validity);
         match word {
             None => _ = self.remember(&token, asked, None, sought),
             Some((said_at, Some(until))) => {
@@ -361,9 +361,9 @@ impl TrustedIssuer {
             return Err(Failure::NoKeys(desk));
         }
         let validity = self.rules.check(sent.compact, sent.claims, now)?;
-        let standing = self.keys.verify(sent.compact, now, &self.turns)?;
+        let basis = self.keys.verify(sent.compact, now, &self.turns, |standing| self.basis(standing))?;
         let proven = Proven::find(&self.identify(sent.claims)?, sent.claims.audience()?, sent.payload);
-        Ok(Accepted { proven, validity, standing, found: None })
+        Ok(Accepted { proven, validity, basis, found: None })
     }
 
     /// Who it is, whether we deal with them, and what we let them do.
@@ -400,6 +400,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+    use crate::jose::Standing;
     use crate::scope::Granted;
     use crate::time::{Clock, Timestamp};
     use crate::{HmacAlgorithm, Issuer, Keys, ResourceServer};
@@ -434,8 +435,32 @@ mod tests {
             Identity { client_id: None, subject: None, token_id: None, scopes: Granted::default() };
         let proven = Proven::find(&identity, std::iter::empty(), "{}");
         let issuer = server.issuers.first().unwrap().identity.clone();
-        let token = Token::verified(issuer, b"raw", "{}".into(), proven, validity, Arc::new(standing));
+        let basis = Arc::new(Basis { issuer, standing: Arc::new(standing) });
+        let token = Token::verified(basis, b"raw", "{}".into(), proven, validity);
         server.holds(&token, Moment { now: at(-10_000), instant: Instant::now() })
+    }
+
+    #[test]
+    fn tokens_of_one_key_are_counted_together_and_each_thread_counts_its_own() {
+        let keys = Keys::hmac(vec![7; 32], [HmacAlgorithm::HS256]);
+        let issuer = Issuer::new("https://id.example.com").keys(keys);
+        let server = ResourceServer::builder("https://api.example.com").issuer(issuer).build().unwrap().0;
+        let issuer = server.issuers.first().unwrap();
+        let standings: Vec<Arc<Standing>> = (0..6).map(|_| Arc::default()).collect();
+        let [first, second, ..] = standings.as_slice() else { panic!("six") };
+        let ours = issuer.basis(first);
+        assert!(Arc::ptr_eq(&ours, &issuer.basis(first)));
+        let theirs = std::thread::scope(|scope| scope.spawn(|| issuer.basis(first)).join().unwrap());
+        assert!(!Arc::ptr_eq(&ours, &theirs));
+        for basis in [&ours, &theirs] {
+            assert!(Arc::ptr_eq(&basis.standing, first) && Arc::ptr_eq(&basis.issuer, &issuer.identity));
+        }
+        assert!(Arc::ptr_eq(&issuer.basis(second).standing, second), "of the key that was asked about");
+        assert!(Arc::ptr_eq(&ours, &issuer.basis(first)), "two keys in turn");
+        for standing in &standings {
+            assert!(Arc::ptr_eq(&issuer.basis(standing).standing, standing));
+        }
+        assert!(!Arc::ptr_eq(&ours, &issuer.basis(first)), "a key that is not used any more is let go");
     }
 
     #[test]

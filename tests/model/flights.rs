@@ -98,7 +98,7 @@ pub(super) fn observed(observers: Observers) -> (RemoteKeys, Arc<Publishes>, Arc
 /// The same, after the first fetch.
 fn loaded(runtime: &Runtime) -> (RemoteKeys, Arc<Publishes>, Arc<Told>) {
     let (keys, fetch, clock) = remote();
-    assert!(matches!(keys.keys(), Available::Wait(_)));
+    assert!(matches!(keys.keys(Arc::clone), Available::Wait(_)));
     runtime.next().run();
     (keys, fetch, clock)
 }
@@ -114,12 +114,12 @@ pub(super) fn with<T: Send + 'static>(
 
 /// A request that needs keys and waits for them: how many there are in the end.
 fn request(keys: &RemoteKeys) -> Option<usize> {
-    match keys.keys() {
+    match keys.keys(Arc::clone) {
         Available::Ready(set) => Some(set.len()),
         Available::Unavailable(_) => None,
         Available::Wait(flight) => {
             let ended = block_on(flight.ended());
-            match keys.keys() {
+            match keys.keys(Arc::clone) {
                 Available::Ready(set) => Some(set.len()),
                 _ => {
                     never(
@@ -210,7 +210,9 @@ fn nobody_waits_for_an_unknown_key_when_its_fetch_was_dropped() {
         let miss = |runtime: &Arc<Runtime>| {
             let runtime = runtime.clone();
             with(&keys, move |keys| {
-                let Available::Ready(tried) = keys.keys() else { return never(true, "there were no keys") };
+                let Available::Ready(tried) = keys.keys(Arc::clone) else {
+                    return never(true, "there were no keys");
+                };
                 match keys.miss(&tried, Some("x")) {
                     Missed::Wait(flight) => {
                         drop(runtime.try_next());
@@ -312,7 +314,7 @@ fn no_two_wait_for_each_other() {
         let blocks = with(&keys, |keys| never(!keys.block("0"), "a key was not found"));
         let asks = with(&keys, |keys| {
             never(keys.report().keys == 0 && !keys.block("0"), "there were no keys");
-            if let Available::Ready(tried) = keys.keys() {
+            if let Available::Ready(tried) = keys.keys(Arc::clone) {
                 drop(keys.miss(&tried, Some("x")));
                 keys.is_absent("x");
             }
@@ -320,7 +322,7 @@ fn no_two_wait_for_each_other() {
         task.run();
         blocks.join();
         asks.join();
-        let Available::Ready(set) = keys.keys() else { return never(true, "there were no keys") };
+        let Available::Ready(set) = keys.keys(Arc::clone) else { return never(true, "there were no keys") };
         never(set.usable() != set.len() - 1, "a blocked key was usable");
     });
 }
@@ -338,13 +340,13 @@ fn a_key_that_is_blocked_while_it_is_restored_is_blocked() {
         let restores = with(&keys, move |keys| keys.0.take_restored(&restored, clock.instant()));
         let blocks = with(&keys, |keys| {
             keys.block("0");
-            if let Available::Ready(set) = keys.keys() {
+            if let Available::Ready(set) = keys.keys(Arc::clone) {
                 never(set.usable() != 1, "a key was usable after it was blocked");
             }
         });
         never(!restores.join(), "the keys of the snapshot were not taken");
         blocks.join();
-        let Available::Ready(set) = keys.keys() else { return never(true, "there were no keys") };
+        let Available::Ready(set) = keys.keys(Arc::clone) else { return never(true, "there were no keys") };
         never(set.usable() != 1, "a blocked key was usable");
         drop(runtime);
     });

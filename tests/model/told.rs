@@ -58,7 +58,7 @@ fn heard(
     let (keys, fetch, clock) =
         observed(Observers::new(vec![Box::new(move |event: &Event<'_>| hear.hear(event))]));
     hears.keys.set(Arc::downgrade(&keys.0)).unwrap();
-    drop(keys.keys());
+    drop(keys.keys(Arc::clone));
     runtime.next().run();
     (keys, fetch, clock, hears)
 }

@@ -121,7 +121,7 @@ impl SignedAnswers {
         let mut waited = None;
         loop {
             let now = Now::new(self.clock.now().into(), &*self.clock);
-            let Err(unverified) = self.keys.verify(answer, now, &self.turns) else { return Ok(()) };
+            let Err(unverified) = self.keys.verify(answer, now, &self.turns, |_| ()) else { return Ok(()) };
             let flight = match (unverified, waited) {
                 (Unverified::Fault(fault), _) => return Err(refused(fault)),
                 (Unverified::Busy, _) => return Err(LookupError::new(LookupErrorKind::Runtime)),

@@ -287,7 +287,7 @@ mod tests {
     use crate::profile::Identity;
     use crate::scope::Granted;
     use crate::time::{SystemClock, Ticks, Timestamp};
-    use crate::token::Proven;
+    use crate::token::{Basis, Proven};
 
     pub(super) fn token_on(raw: &str, claims: String) -> Token {
         let server = ServerIdentity {
@@ -312,7 +312,8 @@ mod tests {
         let expires_at = Timestamp::from_seconds(0);
         let validity = Validity { expires_at, not_before: None, issued_at: None };
         let proven = Proven::find(&identity, std::iter::empty(), &claims);
-        Token::verified(Arc::new(issuer), raw.as_bytes(), claims, proven, validity, Arc::default())
+        let basis = Arc::new(Basis { issuer: Arc::new(issuer), standing: Arc::default() });
+        Token::verified(basis, raw.as_bytes(), claims, proven, validity)
     }
 
     pub(super) fn check(shard: &Shard) {

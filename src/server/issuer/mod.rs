@@ -19,6 +19,7 @@ use crate::lookup::desk::Desk;
 use crate::lookup::{Introspection, Lookup, TokenLookup};
 use crate::profile::Profile;
 use crate::scope::Granted;
+use crate::token::{Bases, Basis};
 
 /// The tolerance for clocks that differ, for `exp`, `nbf` and `iat` alike.
 pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(60);
@@ -57,6 +58,8 @@ pub struct Issuer {
 /// An [`Issuer`] that was checked.
 pub(super) struct TrustedIssuer {
     pub(super) identity: Arc<IssuerIdentity>,
+    /// What its tokens rest on.
+    pub(super) bases: Bases,
     /// Other spellings of its `iss`.
     also: Vec<String>,
     pub(super) rules: Rules,
@@ -330,6 +333,11 @@ impl TrustedIssuer {
     pub(super) fn spellings(&self) -> impl Iterator<Item = (&str, &'static str)> {
         let first = self.identity.iss.iter().map(|iss| (&**iss, "iss"));
         first.chain(self.also.iter().map(|iss| (iss.as_str(), "also")))
+    }
+
+    /// What a token of this standing rests on.
+    pub(super) fn basis(&self, standing: &Arc<Standing>) -> Arc<Basis> {
+        self.bases.of(&self.identity, standing)
     }
 
     /// Whether a verdict of this standing is one on a token that was looked up.

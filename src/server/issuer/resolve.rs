@@ -12,6 +12,7 @@ use crate::keys::{Context, KeySource, Keys};
 use crate::lookup::desk::{Desk, Memory, Settings};
 use crate::lookup::{self, Signer};
 use crate::scope::{Granted, Scope};
+use crate::token::Bases;
 
 impl Issuer {
     #[cfg(feature = "reqwest")]
@@ -140,6 +141,7 @@ impl Issuer {
         });
         Ok(TrustedIssuer {
             identity,
+            bases: Bases::default(),
             also: self.also,
             rules,
             profile: self.profile,
