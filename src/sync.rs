@@ -20,3 +20,11 @@ pub(crate) use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 mod model;
 #[cfg(tower_bearer_model)]
 pub(crate) use self::model::*;
+
+/// Lies apart from all else in memory, so that who writes it takes nothing from those who read what lies beside it: 128 bytes,
+/// because processors fetch lines of 64 in pairs, or have lines of 128. What is in an `Arc` is apart from its counts, too.
+///
+/// The crate `thread_local` keeps what several threads have for themselves side by side.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Apart<T>(pub(crate) T);

@@ -3,6 +3,7 @@
 //! The cryptography underneath would accept more than is safe (an RSA modulus of 1024 bits or an even one, an
 //! exponent of 1, a point of small order), so the checks are here, before a backend sees the key.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,19 +25,19 @@ pub(crate) struct Key {
     material: Material,
     /// The one algorithm that it was published for, if it says so.
     algorithm: Option<Algorithm>,
-    prepared: Box<[Prepared]>,
+    prepared: Prepared,
     /// Outlives the key, for those who remember what it has verified.
     standing: Arc<Standing>,
 }
 
-/// A key for one algorithm, prepared by each thread for itself when it first needs it.
+/// A key for each of its algorithms, prepared by each thread for itself when it first needs it.
 ///
-/// aws-lc counts who uses a key, and locks it for a moment, in memory that it shares with what it reads throughout: threads
-/// that use one key wait for each other. Two of them lost 2 to 6 % of their time with RS256.
+/// aws-lc counts who uses a key, and locks it for a moment, in memory beside what it reads throughout: threads that use one
+/// key wait for each other. Two of them lost 2 to 6 % of their time with RS256.
 struct Prepared {
-    algorithm: Algorithm,
-    /// `None` does not happen: whether it can be prepared was seen at import.
-    keys: ThreadLocal<Option<VerifyingKey>>,
+    algorithms: Box<[Algorithm]>,
+    /// In the same order.
+    keys: ThreadLocal<Box<[OnceCell<VerifyingKey>]>>,
 }
 
 impl Key {
@@ -105,26 +106,26 @@ impl Key {
         if algorithm.is_some_and(|algorithm| !family.contains(&algorithm)) {
             return Err("alg does not fit the key");
         }
-        let wanted: Vec<Algorithm> = family
+        let algorithms: Box<[Algorithm]> = family
             .iter()
             .copied()
             .filter(|candidate| {
                 allowed.contains(*candidate) && algorithm.is_none_or(|only| only == *candidate)
             })
             .collect();
-        if wanted.is_empty() {
+        if algorithms.is_empty() {
             return Err("no algorithm of this key is accepted from this issuer");
         }
-        let prepared: Box<[_]> = wanted.into_iter().map(Prepared::new).collect();
-        if !prepared.iter().all(|prepared| prepared.get(&material).is_some()) {
+        if !algorithms.iter().all(|algorithm| VerifyingKey::prepare(&material, *algorithm).is_some()) {
             return Err("not a valid public key");
         }
+        let prepared = Prepared { algorithms, keys: ThreadLocal::default() };
         Ok(Self { kid: kid.map(Into::into), material, algorithm, prepared, standing: Arc::default() })
     }
 
     /// Whether it may be used with `algorithm`.
     pub(crate) fn is_for(&self, algorithm: Algorithm) -> bool {
-        !self.is_blocked() && self.prepared.iter().any(|prepared| prepared.algorithm == algorithm)
+        !self.is_blocked() && self.prepared.algorithms.contains(&algorithm)
     }
 
     /// This key, ready for `algorithm`; `None` if it must not be used with it.
@@ -132,7 +133,7 @@ impl Key {
         if self.is_blocked() {
             return None;
         }
-        self.prepared.iter().find(|prepared| prepared.algorithm == algorithm)?.get(&self.material)
+        self.prepared.get(&self.material, algorithm)
     }
 
     /// Verifies nothing from now on.
@@ -156,9 +157,7 @@ impl Key {
 
     /// Whether both are the same key under the same name for the same algorithms: what one has verified, the other would.
     pub(crate) fn is_equal_to(&self, other: &Self) -> bool {
-        let algorithms =
-            |key: &Self| key.prepared.iter().map(|prepared| prepared.algorithm).collect::<Vec<_>>();
-        self.kid == other.kid && self.same_key(other) && algorithms(self) == algorithms(other)
+        self.kid == other.kid && self.same_key(other) && self.prepared.algorithms == other.prepared.algorithms
     }
 
     /// The JWK thumbprint with SHA-256 (RFC 7638), which names the key whatever it is called.
@@ -211,19 +210,21 @@ impl Key {
 }
 
 impl Prepared {
-    fn new(algorithm: Algorithm) -> Self {
-        Self { algorithm, keys: ThreadLocal::default() }
-    }
-
     /// This thread's own.
-    fn get(&self, material: &Material) -> Option<&VerifyingKey> {
-        self.keys.get_or(|| VerifyingKey::prepare(material, self.algorithm)).as_ref()
+    fn get(&self, material: &Material, algorithm: Algorithm) -> Option<&VerifyingKey> {
+        let place = self.algorithms.iter().position(|one| *one == algorithm)?;
+        let none = || self.algorithms.iter().map(|_| OnceCell::new()).collect();
+        let key = self.keys.get_or(none).get(place)?;
+        match key.get() {
+            None => VerifyingKey::prepare(material, algorithm).map(|prepared| key.get_or_init(|| prepared)),
+            prepared => prepared,
+        }
     }
 }
 
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Prepared").field(&self.algorithm).finish()
+        f.debug_tuple("Prepared").field(&self.algorithms).finish()
     }
 }
 

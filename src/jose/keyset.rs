@@ -20,8 +20,9 @@ pub const MAX_KEYS: usize = 100;
 /// same, it is refused: an attacker must not choose how many signatures we check.
 pub const MAX_CANDIDATES: usize = 4;
 
-/// An immutable set of public keys.
+/// An immutable set of public keys. The counts of its `Arc`, which made-up key ids raise, lie apart from it.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct KeySet {
     keys: Vec<Arc<Key>>,
     /// The first of them.

@@ -7,8 +7,9 @@ use crate::sync::AtomicBool;
 use crate::time::{Now, Timestamp};
 
 /// Shared by a key and the verdicts that rest on it, which die with it. It gets worse, and never better: a key that is
-/// published again after it was withdrawn starts with a new one.
+/// published again after it was withdrawn starts with a new one. The counts of its `Arc` lie apart from it.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct Standing {
     /// Somebody has said that it must not be used any more.
     blocked: AtomicBool,

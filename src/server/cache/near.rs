@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::server::verify::Trusted;
-use crate::sync::{AtomicBool, ThreadLocal};
+use crate::sync::{Apart, AtomicBool, ThreadLocal};
 use crate::token::Token;
 
 /// So many verified tokens in constant use are remembered once more by each thread, for itself. One that takes more than
@@ -26,7 +26,7 @@ const TURNS: u8 = 64;
 /// Copies of verdicts, a few for each thread. They end with the shared ones, and whether one holds is asked on every hit.
 #[derive(Default)]
 pub(super) struct Near {
-    slots: ThreadLocal<RefCell<Slots>>,
+    slots: ThreadLocal<Apart<RefCell<Slots>>>,
 }
 
 /// Each token belongs to one of these.
@@ -55,7 +55,7 @@ struct Kept {
 
 impl Near {
     pub(super) fn find(&self, raw: &[u8], trusted: &Trusted, now: Instant) -> Option<Token> {
-        let (slots, end) = (self.slots.get()?.try_borrow().ok()?, end(raw)?);
+        let (slots, end) = (self.slots.get()?.0.try_borrow().ok()?, end(raw)?);
         let kept = slots.at(end)?.find(end)?;
         // Texts are compared only where the whole end is the same: how long it takes tells nothing of one that is kept.
         let is_it = kept.holds(now)
@@ -68,7 +68,7 @@ impl Near {
     /// Whether to [keep](Self::keep) a token that had to be asked for elsewhere.
     pub(super) fn wants(&self, token: &Token, now: Instant) -> bool {
         let Some(end) = end(token.raw()) else { return false };
-        let Ok(mut slots) = self.slots.get_or(RefCell::default).try_borrow_mut() else { return false };
+        let Ok(mut slots) = self.slots.get_or(Apart::default).0.try_borrow_mut() else { return false };
         let Some(slot) = slots.at_mut(end) else { return false };
         if token.size() > MAX_SIZE || slot.find(end).is_some_and(|kept| kept.holds(now)) {
             return false;
@@ -98,7 +98,7 @@ impl Near {
 
     fn change(&self, end: u128, change: impl FnOnce(&mut Slot)) {
         if let Some(slots) = self.slots.get()
-            && let Ok(mut slots) = slots.try_borrow_mut()
+            && let Ok(mut slots) = slots.0.try_borrow_mut()
             && let Some(slot) = slots.at_mut(end)
         {
             change(slot);
