@@ -18,7 +18,7 @@ use crate::sync::ThreadLocal;
 /// Why a key was left out.
 pub(crate) type Reason = &'static str;
 
-/// A public key that belongs to one issuer, prepared for every algorithm it may verify.
+/// A public key that belongs to one issuer, checked for every algorithm it may verify.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) kid: Option<Box<str>>,
@@ -215,10 +215,10 @@ impl Prepared {
         let place = self.algorithms.iter().position(|one| *one == algorithm)?;
         let none = || self.algorithms.iter().map(|_| OnceCell::new()).collect();
         let key = self.keys.get_or(none).get(place)?;
-        match key.get() {
-            None => VerifyingKey::prepare(material, algorithm).map(|prepared| key.get_or_init(|| prepared)),
-            prepared => prepared,
+        if key.get().is_none() {
+            _ = key.set(VerifyingKey::prepare(material, algorithm)?);
         }
+        key.get()
     }
 }
 
@@ -468,7 +468,9 @@ mod tests {
         // RFC 8037 A.2.
         let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwaaPJFURHo"}"#;
         let key = Key::from_jwk(jwk, Algorithm::ALL.into_iter().collect()).unwrap();
-        let address = || key.prepared_for(Algorithm::Ed25519).map(|key| std::ptr::from_ref(key).addr());
+        let address_for =
+            |key: &Key, algorithm| key.prepared_for(algorithm).map(|key| std::ptr::from_ref(key).addr());
+        let address = || address_for(&key, Algorithm::Ed25519);
         let elsewhere =
             || std::thread::scope(|scope| scope.spawn(|| (address(), address())).join().expect("a thread"));
         assert!(address().is_some());
@@ -477,6 +479,14 @@ mod tests {
         assert!(first.is_some());
         assert_eq!(first, again);
         assert_ne!(first, address());
+
+        let n = base64url::encode(&odd(2048));
+        let jwk = format!(r#"{{"kty":"RSA","n":"{n}","e":"AQAB"}}"#);
+        let rsa = Key::from_jwk(&jwk, [Algorithm::RS256, Algorithm::PS256].into_iter().collect()).unwrap();
+        let [one, other, none] =
+            [Algorithm::RS256, Algorithm::PS256, Algorithm::RS512].map(|a| address_for(&rsa, a));
+        assert!(one.is_some() && other.is_some() && none.is_none());
+        assert_ne!(one, other, "for each algorithm");
 
         assert!(key.is_for(Algorithm::Ed25519) && !key.is_for(Algorithm::ES256));
         key.block();

@@ -27,7 +27,7 @@ pub(crate) enum Unverified<'a> {
 
 impl KeySource {
     /// The signature, with the keys that are there: what `rests_on` makes of the standing of the one that verified it. It
-    /// waits for no fetch, and counts nothing that other threads count where a key that was not brought along verifies it.
+    /// waits for no fetch.
     pub(crate) fn verify<T>(
         &self,
         token: &Compact<'_>,

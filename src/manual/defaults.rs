@@ -21,7 +21,7 @@
 //! | constant | value | unit | why |
 //! |---|---|---|---|
 //! | [`MAX_KEYS`] | 100 | keys | many times what issuers publish; bounds the work of an import, and the memory: that of a key is taken once more by each thread that uses it, for each algorithm |
-//! | [`MAX_KNOWN_CHAINS`] | 256 | chains | (feature `x5c`) many times what one issuer signs with in turn; one that is pushed out costs its signatures again, and one in use stays |
+//! | [`MAX_KNOWN_CHAINS`] | 256 | chains | (feature `x5c`) many times what one issuer signs with in turn; one that is pushed out costs its signatures again, and one in use stays; the memory of its key is taken as that of a published one |
 //! | [`FRESH_FOR`] | 600 | s | an issuer that withdraws a key wants it gone in minutes; asked for less often, it is not burdened. Its `Cache-Control: max-age` counts instead, within the next two |
 //! | [`MIN_FRESH_FOR`] | 60 | s | also for `no-store` and `max-age=0`: an issuer cannot make each request fetch |
 //! | [`MAX_FRESH_FOR`] | 3600 | s | a day in `max-age` must not keep a withdrawn key for a day |

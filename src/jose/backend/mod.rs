@@ -1,7 +1,8 @@
 //! Cryptography by others, behind one private type per kind of key.
 //!
-//! A key is prepared once by each thread that uses it, and whether it can be is seen when it is imported; verifying a token
-//! then parses nothing. Both backends accept exactly the same tokens; with both compiled in, aws-lc-rs is used because it is several times faster.
+//! A public key is prepared once by each thread that uses it, and whether it can be is seen when it is imported; a secret is
+//! prepared then. Verifying a token parses neither. Both backends accept exactly the same tokens; with both compiled in,
+//! aws-lc-rs is used because it is several times faster.
 
 #[cfg(feature = "aws-lc-rs")]
 #[path = "aws_lc_rs.rs"]
