@@ -17,9 +17,8 @@
 mod common;
 
 use std::hint::black_box;
-use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tower_bearer::ResourceServer;
@@ -27,6 +26,7 @@ use tower_bearer::ResourceServer;
 use common::at_most;
 use common::requests::{now, remembering, server};
 use common::tokens::{Sample, Signer};
+use common::workers::Workers;
 
 fn contention(criterion: &mut Criterion) {
     let rs256 = Signer::new("RS256");
@@ -51,44 +51,31 @@ fn verify(server: &ResourceServer, sample: &Sample) {
 }
 
 fn compare(criterion: &mut Criterion, name: &str, samples: &[Sample], work: impl Fn(&Sample) + Sync) {
-    let available = thread::available_parallelism().map_or(1, usize::from);
+    let most = thread::available_parallelism().map_or(2, usize::from).max(2);
+    // This thread is the first, so that no worker is.
+    samples.iter().take(1).for_each(&work);
+    let workers = Workers::new(most);
     let mut group = criterion.benchmark_group(name);
     let mut threads = 1;
-    while threads <= available.max(2) {
+    while threads <= most {
         group.throughput(Throughput::Elements(threads.try_into().expect("a count")));
         group.bench_function(BenchmarkId::new("threads", threads), |bencher| {
             bencher.iter_custom(|count| {
-                together(threads, |number| {
+                // From when all have begun until the last is done.
+                let took = workers.time(threads, &|number| {
                     // Each begins elsewhere in the list.
                     let skip = number * samples.len() / threads;
                     let samples = samples.iter().cycle().skip(skip);
                     for (sample, _) in samples.zip(0..count) {
                         work(sample);
                     }
-                })
+                });
+                Duration::from_secs_f64(took)
             });
         });
         threads *= 2;
     }
     group.finish();
-}
-
-/// From when all have begun until the last is done.
-fn together(threads: usize, work: impl Fn(usize) + Sync) -> Duration {
-    let (barrier, work) = (&Barrier::new(threads), &work);
-    thread::scope(|scope| {
-        let running: Vec<_> = (0..threads)
-            .map(|number| {
-                scope.spawn(move || {
-                    barrier.wait();
-                    let start = Instant::now();
-                    work(number);
-                    start.elapsed()
-                })
-            })
-            .collect();
-        running.into_iter().map(|thread| thread.join().expect("a thread")).max().unwrap_or_default()
-    })
 }
 
 criterion_group!(benches, contention);

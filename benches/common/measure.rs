@@ -130,7 +130,7 @@ impl<'a> Machine<'a> {
 }
 
 /// What the slower one of two threads takes that do the same.
-pub(crate) fn together(work: &(impl Fn() + Sync + ?Sized)) -> f64 {
+fn together(work: &(impl Fn() + Sync)) -> f64 {
     let barrier = Barrier::new(2);
     let one = || {
         barrier.wait();

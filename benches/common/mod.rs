@@ -5,6 +5,7 @@
 pub(crate) mod measure;
 pub(crate) mod requests;
 pub(crate) mod tokens;
+pub(crate) mod workers;
 
 /// So many; few if each benchmark is only run once, to see that it does.
 pub(crate) fn at_most(count: usize) -> usize {
