@@ -13,7 +13,8 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::algorithm::Algorithm;
 use super::backend::{Material, VerifyingKey};
-use super::jwk::{Key, Reason, ec_point, ed25519, family, rsa, rsa_public_key};
+use super::jwk::Key;
+use super::material::{Reason, ec_point, ed25519, family, rsa, rsa_public_key};
 use super::standing::Standing;
 
 /// How certificates may be signed: as tokens are, so with the hash that belongs to the curve.

@@ -9,7 +9,8 @@ use super::TokenError;
 use super::algorithm::AlgorithmSet;
 use super::compact::Compact;
 use super::header::HeaderAlgorithm;
-use super::jwk::{Key, Reason};
+use super::jwk::Key;
+use super::material::Reason;
 use super::standing::Standing;
 use super::turns::Turns;
 

@@ -15,6 +15,7 @@ mod header;
 mod json;
 mod jwk;
 mod keyset;
+mod material;
 mod private;
 mod rules;
 mod standing;

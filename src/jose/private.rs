@@ -12,7 +12,8 @@ use super::backend::{Curve, MALFORMED, Material, PrivateKey, PrivateMaterial, Ve
 use super::base64url;
 use super::header::MAX_KID_LENGTH;
 use super::json::Object;
-use super::jwk::{self, Reason};
+use super::jwk;
+use super::material::{self, Reason};
 use crate::secret::Secret;
 
 /// A private key for one algorithm.
@@ -50,9 +51,9 @@ impl SigningKey {
         };
         let (key, public) = PrivateKey::read(&material)?;
         let public = match public {
-            Material::Rsa { n, e } => jwk::rsa(n, e)?,
-            Material::Ec { point, .. } => jwk::ec_point(&point)?,
-            Material::Ed25519(x) => jwk::ed25519(&x)?,
+            Material::Rsa { n, e } => material::rsa(n, e)?,
+            Material::Ec { point, .. } => material::ec_point(&point)?,
+            Material::Ed25519(x) => material::ed25519(&x)?,
         };
         Self::prepare(key, &public, kid, algorithm)
     }
@@ -120,7 +121,7 @@ impl SigningKey {
         kid: Option<&str>,
         algorithm: Option<Algorithm>,
     ) -> Result<Self, Reason> {
-        let family = jwk::family(public);
+        let family = material::family(public);
         // RS256 for RSA: what servers without a setting expect (OpenID Connect Registration 1.0 §2).
         let algorithm = algorithm.or_else(|| family.first().copied()).ok_or(MALFORMED)?;
         if !family.contains(&algorithm) {
