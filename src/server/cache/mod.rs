@@ -125,7 +125,7 @@ impl Cache {
     /// What was found about this very text, byte for byte.
     ///
     /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the end of the
-    /// signature: how long it takes says nothing about a token that is stored.
+    /// signature: how long it takes says nothing about a token that is stored. Meanwhile nobody has to wait.
     pub(super) fn find(
         &self,
         Place(hash): Place,
@@ -134,7 +134,7 @@ impl Cache {
         now: Instant,
     ) -> Option<Token> {
         let shard = self.shard(hash)?.read().unwrap_or_else(PoisonError::into_inner);
-        let verdict = shard.find(hash, raw)?;
+        let verdict = shard.get(hash)?;
         let until = verdict.until();
         if self.moment(now) >= until || !trusted.is_answered_by(verdict.asked(), verdict.token.issuer_name())
         {
@@ -142,25 +142,29 @@ impl Cache {
         }
         verdict.note_use();
         let token = verdict.token.clone();
+        drop(shard);
+        if !token.is(raw) {
+            return None;
+        }
         if self.near.wants(&token, now)
             && let Some(until) = self.start.checked_add(until.since_start())
+            && let Some((asked, gone)) = self.note_copy(hash, &token)
         {
-            let asked = verdict.asked().cloned().map(Box::new);
-            drop(shard);
-            if let Some(gone) = self.note_copy(hash, &token) {
-                self.near.keep(&token, asked, until, gone, now);
-            }
+            self.near.keep(&token, asked, until, gone, now);
         }
         Some(token)
     }
 
-    /// What will tell a copy that this token is gone, if it is not by now.
-    fn note_copy(&self, hash: u64, token: &Token) -> Option<Arc<AtomicBool>> {
+    #[cold]
+    #[inline(never)]
+    /// Who was asked, and what will tell a copy that this token is gone, if it is not by now.
+    fn note_copy(&self, hash: u64, token: &Token) -> Option<(Option<Box<Trusted>>, Arc<AtomicBool>)> {
         let mut shard = self.shard(hash)?.write().unwrap_or_else(PoisonError::into_inner);
         let verdict = shard.get_mut(hash).filter(|known| known.token.is_same(token))?;
+        let asked = verdict.asked().cloned().map(Box::new);
         let more = verdict.more.get_or_insert_default();
         let gone = more.gone.get_or_insert_with(|| Arc::new(AtomicBool::new(false)));
-        Some(gone.clone())
+        Some((asked, gone.clone()))
     }
 
     /// Remembers that a token was good, until then.
@@ -318,6 +322,20 @@ mod tests {
 
     pub(super) fn check(shard: &Shard) {
         shard.check();
+    }
+
+    #[test]
+    fn what_shares_a_hash_is_not_found_in_its_place() {
+        let now = Instant::now();
+        let cache = Cache::new(Limits::DEFAULT, now);
+        let (place, until) = (cache.place(b"one"), now.checked_add(MAX_CACHED_FOR).unwrap());
+        cache.insert(place, token_on("one", String::new()), None, until, now);
+        let found = |raw: &[u8]| cache.find(place, raw, &Trusted::All, now).is_some();
+        assert!(found(b"one"));
+        for other in [&b"two"[..], b"one.", b"on", b""] {
+            assert!(!found(other));
+        }
+        assert!(found(b"one"), "it is still there");
     }
 
     #[test]
