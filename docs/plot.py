@@ -147,7 +147,8 @@ def goals(report):
         goal = row["goal"] or {}
         sign = {"at_most": "≤", "at_least": "≥"}
         wanted = "".join(f"{sign[kind]} {value:g}" for kind, value in goal.items())
-        rows.append([row["name"], digits(row["measured"]), wanted, row["verdict"]])
+        # What is just above a goal should look so.
+        rows.append([row["name"], digits(row["measured"], 4), wanted, row["verdict"]])
     return "## The goals\n\n`cargo bench --bench ratios`:\n\n" + rows_of(["", "measured", "goal", ""], rows)
 
 
@@ -171,11 +172,11 @@ def rate(value):
     return "" if value is None else f"{float(f'{value:.3g}'):,.0f}".replace(",", " ")
 
 
-def digits(value):
-    """Three that count."""
+def digits(value, count=3):
+    """So many that count."""
     if value == 0:
         return "0"
-    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}".replace(",", " ")
+    return f"{value:,.{max(0, count - 1 - math.floor(math.log10(abs(value))))}f}".replace(",", " ")
 
 
 def rows_of(titles, rows):
