@@ -120,3 +120,42 @@ fn what_was_taken_back_is_kept_by_no_thread() {
         reads()();
     });
 }
+
+/// Two threads make copies of a token of their own while something newer is stored about it.
+///
+/// Catches copies of what was found before, that are told of the end of what has taken its place.
+#[test]
+fn what_was_replaced_is_kept_by_no_thread() {
+    const RAW: &str = "a token that comes often";
+    explore(2, || {
+        let now = Instant::now();
+        let cache = Arc::new(Cache::new(Limits::DEFAULT, now));
+        insert(&cache, token_on(RAW, "older".into()), now);
+        let replaced = Arc::new(AtomicBool::new(false));
+        let reads = || {
+            let (cache, replaced) = (cache.clone(), replaced.clone());
+            move || {
+                for _ in 0..3 {
+                    let is_replaced = replaced.load(Ordering::Acquire);
+                    let near = cache.find_near(RAW.as_bytes(), &Trusted::All, now);
+                    let found = near.or_else(|| find(&cache, RAW, now));
+                    never(found.is_none(), "a token was lost when something newer was stored about it");
+                    let is_older = found.is_some_and(|found| found.claims_json() == "older");
+                    never(is_replaced && is_older, "an older verdict was found after a newer one was stored");
+                }
+            }
+        };
+        let other = thread(reads());
+        let stores = thread({
+            let (cache, replaced) = (cache.clone(), replaced.clone());
+            move || {
+                insert(&cache, token_on(RAW, "newer".into()), now);
+                replaced.store(true, Ordering::Release);
+            }
+        });
+        reads()();
+        stores.join();
+        other.join();
+        reads()();
+    });
+}
