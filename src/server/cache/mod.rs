@@ -201,11 +201,6 @@ impl Cache {
         }
     }
 
-    /// What is only this thread's.
-    pub(super) fn forget_near(&self, token: &Token) {
-        self.near.forget(token.raw());
-    }
-
     /// Where a text belongs.
     pub(super) fn place(&self, raw: &[u8]) -> Place {
         Place(self.hash(raw))

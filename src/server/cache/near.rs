@@ -87,21 +87,11 @@ impl Near {
     ) {
         let Some(end) = end(token.raw()) else { return };
         let kept = Kept { token: token.copy(), asked, until, gone, turns: Cell::new(0) };
-        self.change(end, |slot| slot.keep(end, kept, now));
-    }
-
-    pub(super) fn forget(&self, raw: &[u8]) {
-        if let Some(end) = end(raw) {
-            self.change(end, |slot| slot.forget(end));
-        }
-    }
-
-    fn change(&self, end: u128, change: impl FnOnce(&mut Slot)) {
         if let Some(slots) = self.slots.get()
             && let Ok(mut slots) = slots.0.try_borrow_mut()
             && let Some(slot) = slots.at_mut(end)
         {
-            change(slot);
+            slot.keep(end, kept, now);
         }
     }
 }
@@ -127,12 +117,6 @@ impl Slot {
         });
         if let (Some(old_end), Some(old)) = (self.ends.get_mut(place), self.kept.get_mut(place)) {
             (*old_end, *old) = (end, Some(kept));
-        }
-    }
-
-    fn forget(&mut self, end: u128) {
-        if let Some(kept) = self.place(end).and_then(|place| self.kept.get_mut(place)) {
-            *kept = None;
         }
     }
 }
@@ -221,8 +205,6 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| assert!(near.find(one.raw(), &ALL, now).is_none(), "another thread's"));
         });
-        near.forget(one.raw());
-        assert!(near.find(one.raw(), &ALL, now).is_none());
     }
 
     #[test]
