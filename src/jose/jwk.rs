@@ -1,4 +1,4 @@
-//! One public key, from a JWK or a PEM file, checked and prepared.
+//! One public key, from a JWK or a PEM file: checked here, and prepared by each thread that uses it.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -25,10 +25,11 @@ pub(crate) struct Key {
     standing: Arc<Standing>,
 }
 
-/// A key for each of its algorithms, prepared by each thread for itself when it first needs it.
+/// A key for each of its algorithms, prepared by each thread for itself when it first needs it, if no thread that has ended has
+/// left it one.
 ///
 /// aws-lc counts who uses a key, and locks it for a moment, in memory beside what it reads throughout: threads that use one
-/// key wait for each other. Two of them lost 2 to 6 % of their time with RS256.
+/// key wait for each other.
 struct Prepared {
     algorithms: Box<[Algorithm]>,
     /// In the same order.

@@ -1,4 +1,5 @@
-//! What a public key is made of, and whether that is sound.
+//! What a public key is made of, and whether that is sound, but for one thing: whether a point lies on its curve is the
+//! backend's to say.
 //!
 //! The cryptography underneath would accept more than is safe (an RSA modulus of 1024 bits or an even one, an
 //! exponent of 1, a point of small order), so the checks are here, before a backend sees the key.

@@ -9,9 +9,9 @@ use crate::sync::{Apart, ThreadLocal};
 
 /// Who has issued a token, and the standing of the key that verified it.
 ///
-/// Each token holds one, and is counted there when it is made and when it goes. If all threads counted in one place, each
-/// would wait for the others. So each has its own for the tokens that it verifies, and its counts lie apart, as with
-/// [`Apart`].
+/// Each token holds one, and is counted there when it is made, when a thread keeps a copy of it, and when it goes. If all
+/// threads counted in one place, each would wait for the others. So each has its own for the tokens that it verifies, wherever
+/// they go, and its counts lie apart, as with [`Apart`].
 #[repr(align(128))]
 pub(crate) struct Basis {
     pub(crate) issuer: Arc<IssuerIdentity>,
@@ -24,7 +24,8 @@ pub(crate) struct Bases {
     kept: ThreadLocal<Apart<Cell<Vec<Arc<Basis>>>>>,
 }
 
-/// A thread keeps so many: those of the keys that were the last to be new to it. An issuer signs with one or two at a time.
+/// A thread keeps so many: those of the keys that were the last to be new to it. An issuer signs with one or two at a time. (With
+/// certificates there may be more. Where more than these take turns, each token has a new one.)
 const KEPT: usize = 4;
 
 impl Bases {

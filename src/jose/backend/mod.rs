@@ -1,7 +1,7 @@
 //! Cryptography by others, behind one private type per kind of key.
 //!
-//! A public key is prepared once by each thread that uses it, and whether it can be is seen when it is imported; a secret is
-//! prepared then. Verifying a token parses neither. Both backends accept exactly the same tokens; with both compiled in,
+//! A public key is prepared when it is imported, to see whether it can be, and then once by each thread that uses it, for the
+//! first token that it verifies there; a secret is prepared when it is imported. Other tokens parse neither. Both backends accept exactly the same tokens; with both compiled in,
 //! aws-lc-rs is used because it is several times faster.
 
 #[cfg(feature = "aws-lc-rs")]
