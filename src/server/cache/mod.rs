@@ -95,8 +95,8 @@ pub(super) struct Place(u64);
 /// That a token was good. What this rests on is the token's own: its times, its issuer, and the standing of its key.
 struct Verdict {
     token: Token,
-    /// When it is forgotten, and in the last bit whether somebody has sent it again since it was last considered for
-    /// eviction: there is one of these for each token, and it takes no more than it must.
+    /// When it is forgotten, and in the last bit whether somebody has looked for it since it was last considered for eviction:
+    /// there is one of these for each token, and it takes no more than it must.
     state: AtomicU64,
     /// What few of them have.
     more: Option<Box<More>>,
@@ -125,7 +125,8 @@ impl Cache {
     /// What was found about this very text, byte for byte.
     ///
     /// Texts are compared where the whole hash is the same, which nobody can bring about who does not know the end of the
-    /// signature: how long it takes says nothing about a token that is stored. Meanwhile nobody has to wait.
+    /// signature: how long it takes says nothing about a token that is stored. Meanwhile nobody has to wait. (Who does know it
+    /// can keep the token from being pushed out, but not get it.)
     pub(super) fn find(
         &self,
         Place(hash): Place,
@@ -262,14 +263,14 @@ impl Verdict {
         Moment(self.state.load(Ordering::Relaxed) >> 1)
     }
 
-    /// It has served again. Written once only, so that a token in constant use is read alone.
+    /// Somebody has looked for what has its hash. Written once only, so that a token in constant use is read alone.
     fn note_use(&self) {
         if self.state.load(Ordering::Relaxed) & USED == 0 {
             self.state.fetch_or(USED, Ordering::Relaxed);
         }
     }
 
-    /// Whether it has served since this was last asked. Written only if so: most have not.
+    /// Whether somebody has since this was last asked. Written only if so: most have not been looked for.
     fn was_used(&self) -> bool {
         self.state.load(Ordering::Relaxed) & USED != 0
             && self.state.fetch_and(!USED, Ordering::Relaxed) & USED != 0

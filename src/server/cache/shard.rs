@@ -12,12 +12,15 @@ use std::sync::atomic::Ordering;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::{Limits, Moment, Verdict};
+use super::{Limits, Moment, More, Verdict};
 
 /// What an entry takes besides its token: its place among those of which a fifth may be vacant, and five bytes of a table of
 /// which 7/32 may be in use, since it doubles when it is full, though half of that be traces of what was removed. What a shard
 /// has taken it keeps: where few large tokens follow many small ones, that comes on top.
 const BOOKKEEPING: usize = size_of::<Entry>() * 5 / 4 + ((size_of::<u32>() + 1) * 32).div_ceil(7);
+
+/// What tells copies that it is gone. It counts from the start, because it may come at any time.
+const TELLING: usize = size_of::<More>() + size_of::<[usize; 3]>();
 
 /// So many places are added at least.
 const MIN_GROWTH: usize = 4;
@@ -205,7 +208,7 @@ impl Shard {
 impl Verdict {
     /// So many bytes it counts for.
     pub(super) fn size(&self) -> usize {
-        self.token.size().saturating_add(BOOKKEEPING)
+        self.token.size().saturating_add(BOOKKEEPING + TELLING)
     }
 }
 
