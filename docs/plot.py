@@ -147,8 +147,7 @@ def goals(report):
         goal = row["goal"] or {}
         sign = {"at_most": "≤", "at_least": "≥"}
         wanted = "".join(f"{sign[kind]} {value:g}" for kind, value in goal.items())
-        # What is just above a goal should look so.
-        rows.append([row["name"], digits(row["measured"], 4), wanted, row["verdict"]])
+        rows.append([row["name"], beside(row["measured"], *goal.values()), wanted, row["verdict"]])
     return "## The goals\n\n`cargo bench --bench ratios`:\n\n" + rows_of(["", "measured", "goal", ""], rows)
 
 
@@ -177,6 +176,12 @@ def digits(value, count=3):
     if value == 0:
         return "0"
     return f"{value:,.{max(0, count - 1 - math.floor(math.log10(abs(value))))}f}".replace(",", " ")
+
+
+def beside(value, goal=0):
+    """What is just above a goal, or just below, should look so."""
+    texts = [digits(value, count) for count in range(4, 9)]
+    return next((text for text in texts if value == goal or float(text.replace(" ", "")) != goal), texts[-1])
 
 
 def rows_of(titles, rows):

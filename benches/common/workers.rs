@@ -1,11 +1,12 @@
 //! Threads that stay, as those of a server do, and none of which is the first of the program: that one may have advantages, such
 //! as memory to itself, which none of two workers has.
 
-use std::sync::Barrier;
+use std::hint::spin_loop;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-
-use super::measure::seconds;
 
 pub(crate) struct Workers(ThreadPool);
 
@@ -14,17 +15,25 @@ impl Workers {
         Self(ThreadPoolBuilder::new().num_threads(count).build().expect("threads"))
     }
 
-    /// Has the first so many of them do it at once, each with its number, and says what the slowest took, in seconds.
-    pub(crate) fn time(&self, busy: usize, work: &(impl Fn(usize) + Sync + ?Sized)) -> f64 {
-        let barrier = Barrier::new(busy);
-        let took = self.0.broadcast(|worker| {
+    /// Has these of them do it at once, each with its number: how long it takes from when the first begins until the last ends.
+    pub(crate) fn time(&self, busy: Range<usize>, work: &(impl Fn(usize) + Sync + ?Sized)) -> Duration {
+        let ready = AtomicUsize::new(0);
+        let times = self.0.broadcast(|worker| {
             let number = worker.index();
-            if number >= busy {
-                return 0.0;
+            if !busy.contains(&number) {
+                return None;
             }
-            barrier.wait();
-            seconds(|| work(number))
+            // Whoever sleeps here would begin later, because it takes time to be woken.
+            ready.fetch_add(1, Ordering::AcqRel);
+            while ready.load(Ordering::Acquire) < busy.len() {
+                spin_loop();
+            }
+            let start = Instant::now();
+            work(number);
+            Some((start, Instant::now()))
         });
-        took.into_iter().fold(0.0, f64::max)
+        let (starts, ends): (Vec<_>, Vec<_>) = times.into_iter().flatten().unzip();
+        let (first, last) = (starts.into_iter().min(), ends.into_iter().max());
+        first.zip(last).map(|(first, last)| last - first).expect("a worker")
     }
 }
