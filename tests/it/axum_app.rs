@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderValue, Method, Request, StatusCode};
 use tower_bearer::testing::{Idp, ManualClock};
-use tower_bearer::{BearerAuthLayer, Claims, Rejection, RejectionKind, Token, all_of, any_of};
+use tower_bearer::{BearerAuthLayer, Claims, MethodAccess, Rejection, RejectionKind, Token, all_of, any_of};
 use tower_http::cors::CorsLayer;
 
 use crate::support::{API, World, app, bearer, challenge, rejection, request, send, server, status, who};
@@ -140,6 +140,24 @@ async fn another_servers_verdict_is_worth_nothing() {
     assert_eq!(
         status(&inner_of(BearerAuthLayer::new(other)), bearer(&token)).await,
         StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn nor_is_it_shown_where_no_token_is_asked_for() {
+    const OPEN: &str = "/shop.Orders/Watch";
+    let world = World::new();
+    let other = server(&world.clock, [world.idp.issuer().audience("https://other.example.com")]);
+    let app_of = |auth: BearerAuthLayer| -> Router {
+        let seen = async |request: Request<Body>| who_if_any(request.extensions().get().cloned()).await;
+        let open = auth.methods(MethodAccess::deny().public(OPEN));
+        Router::new().route(OPEN, get(seen).layer(open)).layer(world.auth())
+    };
+    let request = || at(OPEN, Method::GET, bearer(&world.token().sign()));
+    assert_eq!(text(&app_of(world.auth()), request()).await, (StatusCode::OK, "client".into()));
+    assert_eq!(
+        text(&app_of(BearerAuthLayer::new(other)), request()).await,
+        (StatusCode::OK, "nobody".into())
     );
 }
 
