@@ -152,8 +152,8 @@ impl Policy {
             // It may have been denied since.
             match self.server.0.check_denied(token, waited) {
                 Ok(()) => {}
-                Err(Stop::Pending(pending)) if waited.is_none() => return Decision::Wait(pending),
-                Err(stop) => return refuse(stop.into_rejection()),
+                Err(Stop::Pending(pending)) => return Decision::Wait(pending),
+                Err(Stop::Refused(rejection)) => return refuse(rejection),
             }
             // The span was told by whoever verified it; some exporters keep what is said twice.
             if let Some(refused) = allow(token) {
@@ -193,7 +193,6 @@ impl Policy {
                 refuse(Rejection::new(RejectionKind::MalformedRequest))
             }
             Err(Stop::Refused(rejection)) => refuse(rejection),
-            Err(stop @ Stop::Pending(_)) if waited.is_some() => refuse(stop.into_rejection()),
             Err(Stop::Pending(pending)) => Decision::Wait(pending),
         }
     }

@@ -634,9 +634,14 @@ async fn a_jwt_that_is_looked_up_ends_when_it_says_so() {
 
 /// A request of which an outer layer has verified the token waits for its issuer.
 #[tokio::test]
-async fn a_token_that_ends_or_loses_its_key_while_its_issuer_is_asked_is_refused() {
+async fn what_happens_to_a_token_while_its_issuer_is_asked_counts() {
+    enum Way {
+        Ended,
+        Blocked,
+        Denied,
+    }
     for nested in [false, true] {
-        for blocked in [false, true] {
+        for (name, way) in [("ended", Way::Ended), ("blocked", Way::Blocked), ("denied", Way::Denied)] {
             let world = World::new();
             let inner = Router::new().route("/", get(who).layer(world.auth().live()));
             let app = if nested { inner.layer(world.auth()) } else { inner };
@@ -649,15 +654,17 @@ async fn a_token_that_ends_or_loses_its_key_while_its_issuer_is_asked_is_refused
             while world.book.asked().len() <= asked {
                 tokio::task::yield_now().await;
             }
-            if blocked {
-                for kid in key_ids(&world.idp) {
-                    world.api.block_key(ISSUER, &kid).unwrap();
+            match way {
+                Way::Ended => world.clock.advance(seconds(20_000)),
+                Way::Blocked => {
+                    for kid in key_ids(&world.idp) {
+                        world.api.block_key(ISSUER, &kid).unwrap();
+                    }
                 }
-            } else {
-                world.clock.advance(seconds(20_000));
+                Way::Denied => world.api.deny(Denial::client(ISSUER, "robot")).await.unwrap(),
             }
             world.book.hang(None);
-            assert_eq!(waits.await.unwrap(), StatusCode::UNAUTHORIZED, "nested {nested}, blocked {blocked}");
+            assert_eq!(waits.await.unwrap(), StatusCode::UNAUTHORIZED, "nested {nested}, {name}");
         }
     }
 }
