@@ -169,7 +169,7 @@ impl Rule {
     #[must_use]
     pub fn allows(&self, token: &Token) -> bool {
         match &self.0 {
-            Node::Scope(scope) => token.has_scope(scope.as_str()),
+            Node::Scope(scope) => token.meets(scope.borrowed()),
             Node::All(rules) => rules.iter().all(|rule| rule.allows(token)),
             Node::Any(rules) => rules.iter().any(|rule| rule.allows(token)),
             Node::Issuers(names) => names.iter().any(|name| **name == *token.issuer_name()),

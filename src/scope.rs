@@ -29,6 +29,10 @@ pub struct Scopes<'a> {
     text: &'a str,
 }
 
+/// What may be looked for in a list: neither nothing nor several, which would be found as a part of it.
+#[derive(Clone, Copy)]
+pub(crate) struct ScopeRef<'a>(&'a str);
+
 /// What is granted, before there is a token that holds it: a list that is well formed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Granted<'a>(Cow<'a, str>);
@@ -50,6 +54,16 @@ impl Scope {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    pub(crate) fn borrowed(&self) -> ScopeRef<'_> {
+        ScopeRef(&self.0)
+    }
+}
+
+impl<'a> ScopeRef<'a> {
+    pub(crate) fn of(text: &'a str) -> Option<Self> {
+        (!text.is_empty() && !text.contains(' ')).then_some(Self(text))
     }
 }
 
@@ -135,19 +149,18 @@ impl<'a> Scopes<'a> {
     /// Whether exactly this scope was granted.
     #[must_use]
     pub fn contains(self, scope: &str) -> bool {
+        ScopeRef::of(scope).is_some_and(|scope| self.include(scope))
+    }
+
+    fn include(self, ScopeRef(scope): ScopeRef<'_>) -> bool {
         let (mut granted, scope) = (self.text.as_bytes(), scope.as_bytes());
-        if scope.is_empty() {
-            return false;
-        }
-        while let Some(space) = memchr::memchr(b' ', granted)
-            && let Some((first, [_, rest @ ..])) = granted.split_at_checked(space)
-        {
-            if first == scope {
-                return true;
-            }
+        // That it is the first is seen without a search for its end.
+        while !matches!(granted.strip_prefix(scope), Some([] | [b' ', ..])) {
+            let rest = memchr::memchr(b' ', granted).and_then(|space| granted.get(space..));
+            let Some([_, rest @ ..]) = rest else { return false };
             granted = rest;
         }
-        granted == scope
+        true
     }
 
     /// The scopes, one by one.
@@ -174,10 +187,10 @@ impl Implications {
         }
     }
 
-    /// Whether these scopes meet a rule that asks for `scope`.
-    pub(crate) fn are_met(&self, granted: Scopes<'_>, scope: &str) -> bool {
-        let stands_for_it = || self.broader.get(scope).into_iter().flatten();
-        granted.contains(scope) || stands_for_it().any(|broader| granted.contains(broader.as_str()))
+    /// Whether these scopes meet a rule that asks for this one.
+    pub(crate) fn are_met(&self, granted: Scopes<'_>, scope: ScopeRef<'_>) -> bool {
+        let stands_for_it = || self.broader.get(scope.0).into_iter().flatten();
+        granted.include(scope) || stands_for_it().any(|broader| granted.include(broader.borrowed()))
     }
 }
 
@@ -253,9 +266,10 @@ mod tests {
             for (height, granted) in ladder.iter().enumerate() {
                 let granted = Scopes::granted(granted);
                 for (depth, asked) in ladder.iter().enumerate() {
-                    assert_eq!(implications.are_met(granted, asked), height <= depth, "{granted} {asked}");
+                    let is_met = implications.are_met(granted, scope(asked).borrowed());
+                    assert_eq!(is_met, height <= depth, "{granted} {asked}");
                 }
-                assert!(!implications.are_met(granted, "other"));
+                assert!(!implications.are_met(granted, scope("other").borrowed()));
             }
         }
     }
@@ -266,18 +280,39 @@ mod tests {
         let mut implications = Implications::default();
         implications.add(&a, &b);
         implications.add(&b, &a);
-        for (granted, asked) in [("a", "b"), ("b", "a"), ("a", "a")] {
-            assert!(implications.are_met(Scopes::granted(granted), asked));
+        for (granted, asked) in [("a", &b), ("b", &a), ("a", &a)] {
+            assert!(implications.are_met(Scopes::granted(granted), asked.borrowed()));
         }
-        assert!(!implications.are_met(Scopes::granted("c"), "a"));
+        assert!(!implications.are_met(Scopes::granted("c"), a.borrowed()));
     }
 
     #[test]
     fn no_scope_is_part_of_another() {
         let scopes = Scopes::granted("orders:read orders");
-        assert!(scopes.contains("orders"));
-        assert!(!scopes.contains("orders:"));
-        assert!(!scopes.contains("orders:read orders"));
-        assert!(!scopes.contains(""));
+        assert!(scopes.contains("orders") && scopes.contains("orders:read"));
+        for other in
+            ["orders:", "order", "rders", "read", "orders:read orders", "orders:read ", " orders", " ", ""]
+        {
+            assert!(!scopes.contains(other), "{other:?}");
+        }
+        assert!(!Scopes::granted("").contains(""));
+    }
+
+    #[test]
+    fn what_is_contained_is_what_splitting_finds() {
+        let mut texts = vec![String::new()];
+        for length in 0..6 {
+            let longest: Vec<_> = texts.iter().filter(|text| text.len() == length).cloned().collect();
+            texts.extend(longest.iter().flat_map(|text| ["a", "b", " "].map(|end| text.clone() + end)));
+        }
+        let mut found = 0_u32;
+        for list in texts.iter().filter(|text| is_scope_list(text)) {
+            for scope in &texts {
+                let is_there = list.split(' ').any(|granted| granted == scope);
+                assert_eq!(Scopes::granted(list).contains(scope), is_there, "{scope:?} in {list:?}");
+                found += u32::from(is_there);
+            }
+        }
+        assert!(found > 500, "{found}");
     }
 }

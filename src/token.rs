@@ -13,7 +13,7 @@ pub(crate) use self::basis::{Bases, Basis};
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::{Claims, Standing, Validity};
 use crate::profile::Identity;
-use crate::scope::Scopes;
+use crate::scope::{ScopeRef, Scopes};
 use crate::secret::wipe;
 
 /// An access token that was verified: its signature, its issuer, its audience and its times; or that was
@@ -155,6 +155,10 @@ impl Token {
     /// [stands for it](crate::ResourceServerBuilder::implies).
     #[must_use]
     pub fn has_scope(&self, scope: &str) -> bool {
+        ScopeRef::of(scope).is_some_and(|scope| self.meets(scope))
+    }
+
+    pub(crate) fn meets(&self, scope: ScopeRef<'_>) -> bool {
         self.server().implications.are_met(self.scopes(), scope)
     }
 
