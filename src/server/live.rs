@@ -70,7 +70,7 @@ impl Inner {
                     String::new(),
                     found,
                     asked,
-                    Sought::now(&self.identity),
+                    &Sought::now(&self.identity),
                 );
                 // It may be of somebody else now.
                 self.check_denied(&verified.token, waited).map(|()| verified)

@@ -21,7 +21,7 @@ impl Inner {
         fault: TokenError,
         trusted: &Trusted,
         waited: Option<&Waited>,
-        sought: Sought,
+        sought: &Sought,
     ) -> Result<Verified, Stop> {
         let is_opaque =
             |text: &[u8]| std::str::from_utf8(text).is_ok_and(|t| may_be_opaque(t) && !begins_like_a_jwt(t));

@@ -59,14 +59,13 @@ pub(super) struct Word {
 }
 
 /// When a token was looked for among those that are known and, if it was looked for in vain, where.
-#[derive(Clone, Copy)]
 pub(super) struct Sought {
     moment: Moment,
     place: Option<Place>,
 }
 
 impl Sought {
-    /// Without looking.
+    /// Nowhere yet.
     pub(super) fn now(identity: &ServerIdentity) -> Self {
         Self { moment: identity.ticks.read(), place: None }
     }
@@ -93,25 +92,22 @@ impl Inner {
         trusted: &Trusted,
         waited: Option<&Waited>,
     ) -> Result<Verified, Stop> {
-        let moment = self.identity.ticks.read();
+        let mut sought = Sought::now(&self.identity);
         if let Some(verified) = waited.and_then(|waited| waited.verified(raw))
-            && self.holds(&verified.token, moment)
+            && self.holds(&verified.token, &sought.moment)
         {
             self.check_denied(&verified.token, waited)?;
             return Ok(verified.clone());
         }
-        let place = match self.recall(raw, trusted, moment) {
-            // Another request may have remembered an older answer than the one that this one has waited for.
-            Ok(token) if waited.is_none_or(|waited| waited.agrees_with(&token)) => {
-                self.check_denied(&token, waited)?;
-                return Ok(Verified { token, cached: true });
-            }
-            Ok(_) => None,
-            Err(place) => place,
-        };
-        let sought = Sought { moment, place };
+        // Another request may have remembered an older answer than the one that this one has waited for.
+        if let Some(token) = self.recall(raw, trusted, &mut sought)
+            && waited.is_none_or(|waited| waited.agrees_with(&token))
+        {
+            self.check_denied(&token, waited)?;
+            return Ok(Verified { token, cached: true });
+        }
         let verified =
-            self.verify_new(raw, trusted, waited, sought).map_err(|stop| stop.with(&self.denials))?;
+            self.verify_new(raw, trusted, waited, &sought).map_err(|stop| stop.with(&self.denials))?;
         // Also a token that is denied was remembered: the next time it is refused without its signature.
         self.check_denied(&verified.token, waited)?;
         Ok(verified)
@@ -123,7 +119,7 @@ impl Inner {
         raw: &[u8],
         trusted: &Trusted,
         waited: Option<&Waited>,
-        sought: Sought,
+        sought: &Sought,
     ) -> Result<Verified, Stop> {
         let headers = self.headers.load();
         let mut buffer = SignatureBuffer::new();
@@ -143,8 +139,10 @@ impl Inner {
         let unnamed = || self.issuers.iter().filter(|issuer| issuer.identity.iss.is_none());
         let is_anyones = iss.is_none() && unnamed().count() > 1;
         let sent = Sent { raw, compact: &compact, payload: &payload, claims: &claims, is_anyones };
-        let (issuer, accepted) = accept(&candidates, &sent, now, waited)
-            .map_err(|refusal| refusal.into_stop(&self.identity, only(candidates)))?;
+        let (issuer, accepted) = match accept(&candidates, &sent, now, waited) {
+            Ok(accepted) => accepted,
+            Err(refusal) => return Err(refusal.into_stop(&self.identity, only(candidates))),
+        };
         drop(claims);
         compact.is_verified(&self.headers);
         Ok(self.accepted(issuer, raw, payload, accepted, Some(trusted), sought))
@@ -158,7 +156,7 @@ impl Inner {
         payload: String,
         accepted: Accepted,
         asked: Option<&Trusted>,
-        sought: Sought,
+        sought: &Sought,
     ) -> Verified {
         let Accepted { proven, validity, basis, found } = accepted;
         let (claims, word) = match found {
@@ -207,33 +205,34 @@ impl Inner {
     /// A verdict on this very token that still holds: because its times do, because its issuer's keys may be used, and
     /// because the key that verified it has been neither withdrawn nor blocked. If one of these does not hold, it is
     /// forgotten and everything is looked at anew: that gives the right answer, whatever it is.
-    fn recall(&self, raw: &[u8], trusted: &Trusted, moment: Moment) -> Result<Token, Option<Place>> {
-        let cache = self.cache.as_ref().filter(|_| raw.len() <= MAX_TOKEN_LENGTH).ok_or(None)?;
+    fn recall(&self, raw: &[u8], trusted: &Trusted, sought: &mut Sought) -> Option<Token> {
+        let cache = self.cache.as_ref().filter(|_| raw.len() <= MAX_TOKEN_LENGTH)?;
+        let Sought { moment, place } = sought;
         if let Some(token) =
             cache.find_near(raw, trusted, moment.instant).filter(|token| self.holds(token, moment))
         {
-            return Ok(token);
+            return Some(token);
         }
-        let place = cache.place(raw);
-        let token = cache.find(place, raw, trusted, moment.instant).ok_or(place)?;
+        let place = *place.insert(cache.place(raw));
+        let token = cache.find(place, raw, trusted, moment.instant)?;
         if !self.holds(&token, moment) {
             cache.forget(&token);
-            return Err(Some(place));
+            return None;
         }
-        Ok(token)
+        Some(token)
     }
 
     /// The same of a token that was verified before a wait.
     pub(crate) fn still_holds(&self, token: &Token) -> bool {
-        self.holds(token, self.identity.ticks.read())
+        self.holds(token, &self.identity.ticks.read())
     }
 
     /// Whether what was found about a token holds now.
-    fn holds(&self, token: &Token, Moment { now, instant }: Moment) -> bool {
-        let now = Now::new(now, &*self.identity.clock);
+    fn holds(&self, token: &Token, Moment { now, instant }: &Moment) -> bool {
+        let now = Now::new(*now, &*self.identity.clock);
         self.issuers.get(token.trusted_issuer().place).is_some_and(|issuer| {
             issuer.rules.check_now(token.validity(), now).is_ok()
-                && (issuer.keys.are_usable(instant) || issuer.has_looked_up(token.standing()))
+                && (issuer.keys.are_usable(*instant) || issuer.has_looked_up(token.standing()))
                 // Last, because asking for the keys may have let in a newer set.
                 && token.standing().is_good(now)
         })
@@ -246,7 +245,7 @@ impl Inner {
         token: &Token,
         asked: Option<&Trusted>,
         until: Option<Instant>,
-        sought: Sought,
+        sought: &Sought,
     ) -> bool {
         let Some(cache) = &self.cache else { return false };
         let asked = asked.filter(|_| token.trusted_issuer().iss.is_none());
@@ -436,7 +435,7 @@ mod tests {
         let issuer = server.issuers.first().unwrap().identity.clone();
         let basis = Arc::new(Basis { issuer, standing: Arc::new(standing) });
         let token = Token::verified(basis, b"raw", "{}".into(), proven, validity);
-        server.holds(&token, Moment { now: at(-10_000), instant: Instant::now() })
+        server.holds(&token, &Moment { now: at(-10_000), instant: Instant::now() })
     }
 
     #[test]

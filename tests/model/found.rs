@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Pending, Stop, Trusted, Verified, Waited};
+use super::{Pending, Sought, Stop, Trusted, Verified, Waited};
 use crate::lookup::desk::LIVE_ANSWER_FOR;
 use crate::lookup::{Found, FoundClaims, LookupFuture, OpaqueToken, TokenLookup};
 use crate::server::{Issuer, ResourceServer};
@@ -101,8 +101,8 @@ fn hears(server: &ResourceServer, route: Route, runtime: &Runtime) -> Waited {
 
 /// Whether this thread would believe it, without asking anybody.
 fn remembers(server: &ResourceServer) -> bool {
-    let moment = server.0.identity.ticks.read();
-    server.0.recall(TOKEN.as_bytes(), &Trusted::All, moment).is_ok()
+    let mut sought = Sought::now(&server.0.identity);
+    server.0.recall(TOKEN.as_bytes(), &Trusted::All, &mut sought).is_some()
 }
 
 /// A request goes on with an old answer while the newer one comes to this thread, which then looks what it remembers.
