@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -75,7 +75,9 @@ impl Sent {
 impl Signer {
     async fn start() -> Self {
         let loopback = Loopback::bind().await.unwrap();
-        let clock = ManualClock::new();
+        // On a whole second, so that what is at a bound is there exactly.
+        let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let clock = ManualClock::at(UNIX_EPOCH + seconds(second));
         let idp = Idp::with_algorithms(loopback.url(), [Algorithm::ES256, Algorithm::Ed25519]);
         let idp = idp.clock(clock.clone());
         let said = Arc::new(Mutex::new(Sent::signed(String::new())));
@@ -169,7 +171,7 @@ impl Signer {
 
     /// In seconds since 1970.
     fn at(&self, seconds: i64) -> i64 {
-        let now = self.clock.now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let now = self.clock.now().duration_since(UNIX_EPOCH).unwrap();
         i64::try_from(now.as_secs()).unwrap() + seconds
     }
 
@@ -233,6 +235,7 @@ async fn rfc9701_5_what_good_answers_may_look_like() {
     let good = || signer.answer();
     let now = signer.at(0);
     let bound = i64::try_from(MAX_ANSWER_AGE.as_secs()).unwrap() + 60;
+    let oldest = Duration::new(u64::try_from(now - bound).unwrap(), 1000).as_secs_f64();
     for (name, sent) in [
         ("as it should be", Sent::signed(good().sign())),
         ("another key", Sent::signed(signer.answer_of(Algorithm::Ed25519).sign())),
@@ -243,7 +246,7 @@ async fn rfc9701_5_what_good_answers_may_look_like() {
             Sent::signed(good().sign()).of_type("Application/Token-Introspection+JWT ; charset=utf-8"),
         ),
         ("several audiences", Sent::signed(good().claim("aud", json!(["other", US])).sign())),
-        ("as old as may be", Sent::signed(good().claim("iat", now - bound + 1).sign())),
+        ("as old as may be", Sent::signed(good().claim("iat", oldest).sign())),
         ("of a clock ahead", Sent::signed(good().claim("iat", now + 60).sign())),
         ("with an end to come", Sent::signed(good().claim("exp", now + 1).sign())),
         ("with an end within the leeway", Sent::signed(good().claim("exp", now - 59).sign())),
