@@ -71,6 +71,25 @@ async fn a_token_is_forgotten_also_if_nobody_waits_for_the_answer_any_more() {
     assert_eq!(world.book.asked_about(OPAQUE), asked + 1, "that was the answer");
 }
 
+/// The one that was told that the token is good goes on when it has been revoked, and somebody has heard of it.
+#[tokio::test]
+async fn an_older_answer_does_not_help_against_a_refusal() {
+    for revoked in [false, true] {
+        let world = World::new();
+        let mut early = pin!(world.verify(OPAQUE));
+        assert!(early.as_mut().now_or_never().is_none());
+        everything_else_goes_on().await;
+        world.clock.advance(LIVE_ANSWER_FOR);
+        if revoked {
+            world.book.revoke(OPAQUE);
+        }
+        let expected = revoked.then_some(TokenError::Inactive);
+        assert_eq!(world.fault(OPAQUE).await, expected);
+        assert_eq!(world.book.asked_about(OPAQUE), 2);
+        assert_eq!(early.await.err().map(|refused| refused.token_error()), revoked.then_some(expected));
+    }
+}
+
 /// Both are good, and the one that asked first goes on last.
 #[tokio::test]
 async fn an_older_answer_does_not_take_a_newer_ones_place() {
