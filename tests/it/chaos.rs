@@ -100,7 +100,8 @@ async fn each_planted_fault_is_found() {
         (Plant::SomeRefused, &[Rule::Refused]),
     ] {
         let (found, _) = run(seed, plant, rules).await;
-        assert!(breaks_all(&found, rules), "TOWER_BEARER_SEED={seed}: {plant:?} is not found: {found:#?}");
+        let some = &found[found.len().saturating_sub(5)..];
+        assert!(breaks_all(&found, rules), "TOWER_BEARER_SEED={seed}: {plant:?} is not found: {some:#?}");
     }
 }
 
@@ -182,6 +183,10 @@ async fn run(seed: u64, plant: Plant, rules: &[Rule]) -> (Vec<Violation>, Summar
         found: Vec::new(),
         summary: Summary::default(),
     };
+    if plant == Plant::FirstSetForEver {
+        // Else the first one may be no set at all: the issuer may fail from the first step on.
+        driver.api.warm_up().await.unwrap();
+    }
     let start = Instant::now();
     for _ in 0..STEPS {
         driver.step().await;
