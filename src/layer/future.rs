@@ -11,8 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::policy::{Decision, Policy, respond};
-use crate::event::RejectionKind;
-use crate::refusal::{Rejection, Respond};
+use crate::refusal::Respond;
 use crate::server::{Pending, Waited};
 
 pin_project! {
@@ -114,7 +113,7 @@ impl<S, R, B> Parked<S, R, B> {
             Decision::Pass => return State::Passed { inner: self.inner.call(self.request) },
             Decision::Refuse(rejection) => rejection,
             Decision::Wait(pending) if self.waits < MAX_WAITS => return self.wait(pending),
-            Decision::Wait(_) => Rejection::new(RejectionKind::Unavailable),
+            Decision::Wait(_) => self.policy.undecided(),
         };
         State::Refused { response: Some(respond(&self.respond, rejection, &self.request)) }
     }

@@ -76,7 +76,7 @@ impl Policy {
     /// The whole of one request: credentials, verification, the route's rule.
     ///
     /// `waited` is how that ended which an earlier decision was to wait for. There is one wait for what it takes to verify
-    /// the token, and on a live layer one more for what its issuer says of it; after them the answer is final.
+    /// the token, and on a live layer one more for what its issuer says of it.
     pub(super) fn decide<B>(&self, request: &mut Request<B>, waited: Option<&Waited>) -> Decision {
         let ask = match &self.access {
             Access::Always(ask) => ask,
@@ -195,6 +195,12 @@ impl Policy {
             Err(Stop::Refused(rejection)) => refuse(rejection),
             Err(Stop::Pending(pending)) => Decision::Wait(pending),
         }
+    }
+
+    /// When it has waited as often as it may. A third wait takes an answer of another server that ends during the second one,
+    /// or a token without `iss` that another issuer verifies by then.
+    pub(super) fn undecided(&self) -> Rejection {
+        Rejection::new(RejectionKind::Unavailable).told(&self.server.0.identity, None)
     }
 
     /// An operator must hear of it: the clients can do nothing about it.

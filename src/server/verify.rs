@@ -58,7 +58,7 @@ pub(super) struct Word {
     pub(super) until: Option<Instant>,
 }
 
-/// When a token was looked for among those that are known and, if it was looked for in vain, where.
+/// When a token was looked for among those that are known and, if it has come to that, where.
 pub(super) struct Sought {
     moment: Moment,
     place: Option<Place>,

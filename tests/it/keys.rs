@@ -325,7 +325,7 @@ async fn a_token_without_kid_is_tried_with_few_keys_only() {
         verify(&world.api, &world.token().sign()).await.unwrap();
         let without = verify(&world.api, &world.token().without_header("kid").sign()).await;
         assert_eq!(without.is_ok(), accepted, "{count} keys");
-        assert_eq!(world.idp.jwks_fetches(), 1, "newer keys would not be fewer");
+        assert_eq!(world.idp.jwks_fetches(), 1, "newer keys are not asked for");
     }
 }
 
