@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::to_bytes;
 use axum::routing::get;
-use http::StatusCode;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tower_bearer::manual::defaults::{BREAKER_FAILURES, BREAKER_PAUSE, LIVE_ANSWER_FOR, REFUSED_FOR};
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
 use tower_bearer::{
-    BearerAuthLayer, Clock, Denial, Event, Issuer, Keys, LookupErrorKind, MethodAccess, RejectionKind,
-    ResourceServer, ResourceServerBuilder, TokenError,
+    BearerAuthLayer, Clock, Denial, Event, Fetch, FetchFuture, FetchRequest, FetchResponse, Issuer, Keys,
+    LookupErrorKind, MethodAccess, RejectionKind, ResourceServer, ResourceServerBuilder, TokenError,
 };
 
 use super::{Book, OPAQUE};
@@ -665,6 +665,72 @@ async fn what_happens_to_a_token_while_its_issuer_is_asked_counts() {
             }
             world.book.hang(None);
             assert_eq!(waits.await.unwrap(), StatusCode::UNAUTHORIZED, "nested {nested}, {name}");
+        }
+    }
+}
+
+/// The same at each address.
+struct SameKeys(String);
+
+impl Fetch for SameKeys {
+    fn fetch(&self, _: FetchRequest) -> FetchFuture {
+        let keys = self.0.clone();
+        Box::pin(async move { Ok(FetchResponse::new(StatusCode::OK, HeaderMap::new(), keys)) })
+    }
+}
+
+/// A token that names no issuer, and whose key two of them have, is the second one's when the first one has been asked.
+#[tokio::test]
+async fn whoever_has_waited_twice_waits_no_more_and_that_is_told() {
+    for has_keys in [true, false] {
+        let (idp, books) = (Idp::new(ISSUER), [Book::new(), Book::new()]);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let observer = {
+            let told = told.clone();
+            move |event: &Event<'_>| {
+                if let Event::Refused { kind, .. } = *event {
+                    told.lock().unwrap().push(kind);
+                }
+            }
+        };
+        let mut builder = ResourceServer::builder(API).fetch(SameKeys(idp.jwks())).observer(observer);
+        for (name, book) in ["first", "second"].into_iter().zip(&books) {
+            let keys = Keys::jwks_url(format!("{ISSUER}/{name}"));
+            builder =
+                builder.issuer(Issuer::unnamed(name).keys(keys).lookup(book.clone()).token_prefix(name));
+        }
+        let api = builder.build().unwrap();
+        let live = app(&BearerAuthLayer::new(api.clone()).live());
+        let jwt = idp.token(API).without_claim("iss").sign();
+        for book in &books {
+            book.say(&jwt, json!({"active": true}));
+        }
+        if has_keys {
+            api.warm_up().await.unwrap();
+        }
+        let [first, second] = &books;
+        first.hang("ey");
+        let answer = {
+            let (live, request) = (live.clone(), bearer(&jwt));
+            tokio::spawn(async move { send(&live, request).await })
+        };
+        while first.asked().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        for kid in key_ids(&idp) {
+            assert!(api.block_key("first", &kid).unwrap());
+        }
+        first.hang(None);
+        let answer = answer.await.unwrap();
+        assert_eq!(second.asked().len(), 1, "whether anybody waits for it or not");
+        if has_keys {
+            assert_eq!(answer.status(), StatusCode::OK);
+            assert!(told.lock().unwrap().is_empty());
+        } else {
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "it has waited for the keys, too");
+            assert_eq!(rejection(&answer).kind(), RejectionKind::Unavailable);
+            assert_eq!(**told.lock().unwrap(), [RejectionKind::Unavailable]);
+            assert_eq!(status(&live, bearer(&jwt)).await, StatusCode::OK, "the next time");
         }
     }
 }
