@@ -632,6 +632,22 @@ async fn a_jwt_that_is_looked_up_ends_when_it_says_so() {
     }
 }
 
+/// What is kept for those who come a moment later is bounded.
+#[tokio::test]
+async fn a_long_answer_is_for_those_who_wait_for_it() {
+    for (length, asked) in [(16 * 1024, 1), (16 * 1024 + 1, 2)] {
+        let world = World::new();
+        let live = world.live();
+        let mut claims = json!({"active": true, "aud": API, "padding": ""});
+        claims["padding"] = json!("-".repeat(length - claims.to_string().len()));
+        world.book.say(OPAQUE, claims);
+        for _ in 0..2 {
+            assert_eq!(status(&live, bearer(OPAQUE)).await, StatusCode::OK);
+        }
+        assert_eq!(world.book.asked_about(OPAQUE), asked, "{length}");
+    }
+}
+
 /// A request of which an outer layer has verified the token waits for its issuer.
 #[tokio::test]
 async fn what_happens_to_a_token_while_its_issuer_is_asked_counts() {

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tower_bearer::manual::defaults::{ACTIVE_FOR, ENDLESS_ACTIVE_FOR, REFUSED_FOR};
+use tower_bearer::manual::defaults::{ACTIVE_FOR, ENDLESS_ACTIVE_FOR, LIVE_ANSWER_FOR, REFUSED_FOR};
 use tower_bearer::settings::Settings;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
@@ -619,6 +619,38 @@ async fn a_settings_file_names_the_redis_and_the_secret() {
     }
     let staged = held(&redis).iter().filter(|key| key.starts_with("staging:")).count();
     assert_eq!((staged, held(&redis).len()), (1, 3));
+}
+
+/// As when a copy of the Redis takes over that has not heard of the later one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_older_than_ours_is_for_one_request() {
+    let Some(redis) = Redis::start() else { return };
+    for later in [false, true] {
+        let fleet = Fleet::new(&redis);
+        let (two, book) = (fleet.another(), &fleet.first.book);
+        fleet.first.verify(OPAQUE).await.unwrap();
+        shared(&redis, 1).await;
+        let key = held(&redis).remove(0);
+        two.clock.advance(seconds(5));
+        if later {
+            redis.cli(&["RENAME", &key, "older"]);
+            let mut claims = two.claims();
+            claims["exp"] = json!(two.at(10));
+            book.say(OPAQUE, claims);
+            two.verify(OPAQUE).await.unwrap();
+            shared(&redis, 2).await;
+            redis.cli(&["RENAME", "older", &key]);
+        }
+        let asked = book.asked_about(OPAQUE);
+        two.clock.advance(seconds(11));
+        assert!(two.accepts(OPAQUE).await);
+        assert_eq!(book.asked_about(OPAQUE), asked, "the Redis has an answer");
+        redis.cli(&["DEL", &key]);
+        two.clock.advance(LIVE_ANSWER_FOR);
+        assert!(two.accepts(OPAQUE).await);
+        assert_eq!(book.asked_about(OPAQUE), asked + usize::from(later));
+        redis.cli(&["FLUSHALL"]);
+    }
 }
 
 /// An introspection endpoint to which every token is active.
