@@ -197,8 +197,7 @@ impl Policy {
         }
     }
 
-    /// When it has waited as often as it may. A third wait takes an answer of another server that ends during the second one,
-    /// or a token without `iss` that another issuer verifies by then.
+    /// When it has waited as often as it may. A third wait takes a token without `iss` that another issuer verifies by then.
     pub(super) fn undecided(&self) -> Rejection {
         Rejection::new(RejectionKind::Unavailable).told(&self.server.0.identity, None)
     }

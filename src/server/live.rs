@@ -37,15 +37,13 @@ impl Inner {
         let token = &verified.token;
         let answer = waited.and_then(|waited| waited.answer(issuer));
         let is_ours = answer.is_none_or(Answer::is_ours);
-        let is_new = was_found && !verified.cached;
         // It was asked about for this very request.
-        if is_new && answer.is_some() && is_ours {
+        if was_found && !verified.cached && answer.is_some() && is_ours {
             return Some(Ok(verified));
         }
         // What another server was told counts no more than what is remembered.
         let has_asked_again = |waited: &&Waited| waited.verified(token.raw()).is_some();
-        let asked =
-            waited.filter(|waited| !is_new && waited.asked(issuer) && (is_ours || has_asked_again(waited)));
+        let asked = waited.filter(|waited| waited.asked(issuer) && (is_ours || has_asked_again(waited)));
         let now = self.identity.clock.now().into();
         let confirmed = match asked {
             None => Err(issuer.ask_again(desk, token)),
