@@ -197,7 +197,8 @@ impl Policy {
         }
     }
 
-    /// When it has waited as often as it may. A third wait takes a token without `iss` that another issuer verifies by then.
+    /// When it has waited as often as it may. A third wait takes another server's answer that came before ours to a question of
+    /// ours, or a token without `iss` that another issuer verifies by then.
     pub(super) fn undecided(&self) -> Rejection {
         Rejection::new(RejectionKind::Unavailable).told(&self.server.0.identity, None)
     }

@@ -5,7 +5,6 @@ use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Refusal, Stop, Waited};
 use super::verify::{Sought, Trusted, Verified};
 use crate::jose::{Claims, Compact, SignatureBuffer, TokenError};
-use crate::keys::refresh::BACKOFF_MIN;
 use crate::lookup::desk::{Answer, Desk, Memory};
 use crate::profile::check_confirmation;
 use crate::time::Timestamp;
@@ -42,13 +41,10 @@ impl Inner {
             return Some(Ok(verified));
         }
         // What another server was told counts no more than what is remembered.
-        let has_asked_again = |waited: &&Waited| waited.verified(token.raw()).is_some();
-        let asked = waited.filter(|waited| waited.asked(issuer) && (is_ours || has_asked_again(waited)));
+        let asked = waited.filter(|waited| is_ours && waited.asked(issuer));
         let now = self.identity.clock.now().into();
         let confirmed = match asked {
             None => Err(issuer.ask_again(desk, token)),
-            // It came to a question that was being asked, and another server's answer was there first.
-            Some(_) if !is_ours => Err(Failure::Unavailable(BACKOFF_MIN)),
             Some(waited) if was_found => self
                 .check_own_word(issuer, token.raw(), now)
                 .map_err(Failure::Fault)
