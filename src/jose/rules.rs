@@ -63,18 +63,20 @@ impl Rules {
     }
 
     /// What a token says of itself, before somebody is asked about it: it is good for no more than that, also if the answer
-    /// says less. What it does not say is for the answer.
+    /// says less. What it does not say is for the answer. Returns its end.
     pub(crate) fn check_own_word(
         &self,
         token: &Compact<'_>,
         claims: &Claims<'_>,
         now: Timestamp,
-    ) -> Result<(), TokenError> {
+    ) -> Result<Option<Timestamp>, TokenError> {
         self.check_type(token, claims)?;
         if claims.has_audience() {
             self.check_audience(claims)?;
         }
-        self.check_validity(&claims.validity()?, now)
+        let validity = claims.validity()?;
+        self.check_validity(&validity, now)?;
+        Ok(validity.expires_at)
     }
 
     /// The same of what is said of a token that was looked up. It has no header, and may have no end: it is not remembered

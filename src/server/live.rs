@@ -5,7 +5,7 @@ use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Refusal, Stop, Waited};
 use super::verify::{Sought, Trusted, Verified};
 use crate::jose::{Claims, Compact, SignatureBuffer, TokenError};
-use crate::lookup::desk::{Answer, Desk, Memory};
+use crate::lookup::desk::{Answer, Desk};
 use crate::profile::check_confirmation;
 use crate::time::Timestamp;
 use crate::token::Token;
@@ -48,7 +48,7 @@ impl Inner {
             Some(waited) if was_found => self
                 .check_own_word(issuer, token.raw(), now)
                 .map_err(Failure::Fault)
-                .and_then(|()| issuer.look_up(desk, token.raw(), now, Some(waited)))
+                .and_then(|own_end| issuer.look_up(desk, token.raw(), own_end, now, Some(waited)))
                 .map(Some),
             Some(waited) => issuer.confirm(desk, token, now, waited).map(|()| None),
         };
@@ -71,10 +71,7 @@ impl Inner {
             }
             Ok(None) => Ok(verified),
             Err(failure) => {
-                // Nobody is to believe what is remembered of it. (What a signature says does not rest on memory.)
-                if let (Failure::Fault(_), true, Some(cache)) = (&failure, was_found, &self.cache) {
-                    cache.forget_text(token.raw());
-                }
+                // What is remembered of a token that the answer has ended was forgotten with it.
                 let mut refusal = Refusal::default();
                 refusal.note(issuer, failure, None);
                 Err(refusal
@@ -84,11 +81,16 @@ impl Inner {
         })
     }
 
-    /// What is said of a JWT does not outlast what it says of itself, however often it is said.
-    fn check_own_word(&self, issuer: &TrustedIssuer, raw: &[u8], now: Timestamp) -> Result<(), TokenError> {
+    /// What is said of a JWT does not outlast what it says of itself, however often it is said. Returns its end.
+    fn check_own_word(
+        &self,
+        issuer: &TrustedIssuer,
+        raw: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, TokenError> {
         let headers = self.headers.load();
         let mut buffer = SignatureBuffer::new();
-        let Ok(token) = Compact::parse(raw, &headers, &mut buffer) else { return Ok(()) };
+        let Ok(token) = Compact::parse(raw, &headers, &mut buffer) else { return Ok(None) };
         let payload = token.payload()?;
         issuer.rules.check_own_word(&token, &Claims::parse(&payload)?, now)
     }

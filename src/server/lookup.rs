@@ -6,7 +6,7 @@ use super::Inner;
 use super::issuer::TrustedIssuer;
 use super::stop::{Failure, Refusal, Stop, Waited};
 use super::verify::{Accepted, Sought, Trusted, Verified, Word};
-use crate::jose::{Claims, Standing, TokenError, begins_like_a_jwt};
+use crate::jose::{Claims, Standing, TokenError, Validity, begins_like_a_jwt};
 use crate::keys::refresh::BACKOFF_MIN;
 use crate::lookup::desk::{ACTIVE_FOR, Answer, Asked, Desk, ENDLESS_ACTIVE_FOR, Said};
 use crate::lookup::{FoundClaims, may_be_opaque};
@@ -30,7 +30,7 @@ impl Inner {
             return Err(fault.into());
         };
         let now = self.identity.clock.now().into();
-        let accepted = issuer.look_up(desk, raw, now, waited).map_err(|failure| {
+        let accepted = issuer.look_up(desk, raw, None, now, waited).map_err(|failure| {
             let mut refusal = Refusal::default();
             refusal.note(issuer, failure, waited);
             refusal.into_stop(&self.identity, Some(issuer))
@@ -59,11 +59,13 @@ impl TrustedIssuer {
         self.token_prefix.as_ref().map_or(0, |prefix| prefix.len())
     }
 
-    /// Asks about a token, and checks what was said of it when that is there.
+    /// Asks about a token, and checks what was said of it when that is there. A JWT ends when it says so itself, also if the
+    /// answer says that it ends later.
     pub(super) fn look_up(
         &self,
         desk: &Desk,
         raw: &[u8],
+        own_end: Option<Timestamp>,
         now: Timestamp,
         waited: Option<&Waited>,
     ) -> Result<Accepted, Failure<'static>> {
@@ -83,7 +85,8 @@ impl TrustedIssuer {
         // If there is a later answer already, this one is for this request alone.
         let until = desk.accept(raw, answer, until)?.then_some(until);
         let found = Some(Word { claims: claims.json().to_owned(), said_at: answer.said_at(), until });
-        Ok(Accepted { found, ..accepted })
+        let expires_at = accepted.validity.expires_at.into_iter().chain(own_end).min();
+        Ok(Accepted { found, validity: Validity { expires_at, ..accepted.validity }, ..accepted })
     }
 
     /// What was said of a token while a request with it waited.

@@ -14,6 +14,7 @@ use crate::keys::refresh::BACKOFF_MIN;
 use crate::keys::remote::{Began, Ended, Flight, RemoteKeys};
 use crate::lookup::desk::{self, Answer, Desk, Said};
 use crate::refusal::Rejection;
+use crate::time::Timestamp;
 use crate::token::Token;
 
 /// Why there is no token (yet).
@@ -62,8 +63,8 @@ pub(super) enum Failure<'a> {
         tried: Arc<KeySet>,
         fault: TokenError,
     },
-    /// It has no key, and looks its tokens up.
-    NoKeys(&'a Desk),
+    /// It has no key, and looks its tokens up. With when this one says that it ends.
+    NoKeys(&'a Desk, Option<Timestamp>),
     /// The token is being looked up.
     Asked(desk::Flight),
 }
@@ -88,7 +89,7 @@ impl Refusal {
             Failure::Asked(flight) if waited.is_none() => {
                 self.lookups.push((issuer.identity.clone(), flight));
             }
-            Failure::Asked(_) | Failure::NoKeys(_) => self.unavailable(BACKOFF_MIN),
+            Failure::Asked(_) | Failure::NoKeys(..) => self.unavailable(BACKOFF_MIN),
         }
     }
 

@@ -294,14 +294,14 @@ fn accept<'a>(
             match issuer.accept(sent, now) {
                 Ok(accepted) => return Ok((issuer, accepted)),
                 Err(Failure::Miss { remote, tried, fault }) => misses.push((issuer, remote, tried, fault)),
-                Err(Failure::NoKeys(desk)) => keyless.push((issuer, desk)),
+                Err(Failure::NoKeys(desk, end)) => keyless.push((issuer, desk, end)),
                 Err(failure) => refusal.note(issuer, failure, waited),
             }
         }
         // Nobody is asked about a token that somebody's keys have verified, and one alone about any other.
-        let asked = keyless.into_iter().max_by_key(|(issuer, _)| issuer.prefix_length());
-        if let Some((issuer, desk)) = asked {
-            match issuer.look_up(desk, sent.raw, now.exactly(), waited) {
+        let asked = keyless.into_iter().max_by_key(|(issuer, ..)| issuer.prefix_length());
+        if let Some((issuer, desk, own_end)) = asked {
+            match issuer.look_up(desk, sent.raw, own_end, now.exactly(), waited) {
                 Ok(accepted) => return Ok((issuer, accepted)),
                 Err(failure) => refusal.note(issuer, failure, waited),
             }
@@ -354,9 +354,9 @@ impl TrustedIssuer {
             if !self.may_know(sent.raw) || sent.is_anyones && self.token_prefix.is_none() {
                 return Err(Failure::Fault(TokenError::Issuer));
             }
-            self.rules.check_own_word(sent.compact, sent.claims, now.exactly())?;
+            let own_end = self.rules.check_own_word(sent.compact, sent.claims, now.exactly())?;
             check_confirmation(sent.claims)?;
-            return Err(Failure::NoKeys(desk));
+            return Err(Failure::NoKeys(desk, own_end));
         }
         let validity = self.rules.check(sent.compact, sent.claims, now)?;
         let basis = self.keys.verify(sent.compact, now, &self.turns, |standing| self.basis(standing))?;

@@ -172,6 +172,24 @@ async fn a_jwt_that_is_looked_up_is_good_for_no_more_than_it_says() {
     assert_eq!(book.asked().len(), asked);
 }
 
+/// Also if it is remembered, and the answer says that it ends later.
+#[tokio::test]
+async fn a_jwt_that_is_looked_up_is_remembered_for_no_longer_than_it_says() {
+    for (own, fault) in [(10_000, None), (30, Some(TokenError::Expired))] {
+        for said in [json!({"aud": API}), json!({"aud": API, "exp": 4_102_444_800_u64})] {
+            let Hybrid { clock, idp, book, api, .. } = Hybrid::of(|issuer, _| issuer);
+            let jwt = idp.token(API).expires_in(seconds(own)).sign();
+            book.say(&jwt, said);
+            // Within the leeway, and shortly before its end.
+            clock.advance(seconds(85));
+            assert!(api.verify(&jwt).await.is_ok());
+            clock.advance(seconds(6));
+            assert_eq!(api.verify(&jwt).await.err().map(|why| why.token_error()), fault.map(Some));
+            assert_eq!(book.asked(), [jwt]);
+        }
+    }
+}
+
 /// It is 401 as long as one has refused it and the other has no key for it, whoever is waited for.
 #[tokio::test]
 async fn what_one_has_refused_is_refused_when_the_other_has_fetched() {
