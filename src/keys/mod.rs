@@ -113,7 +113,8 @@ impl Keys {
     ///
     /// # Security
     /// Whoever can verify such tokens can make them. The secret must be random and at least as long as the hash
-    /// (RFC 7518 §3.2); a password is neither (RFC 8725 §3.5).
+    /// (RFC 7518 §3.2); a password is neither (RFC 8725 §3.5). A key or certificate in PEM, a JWK and a JWK Set are refused when
+    /// the server is built: what is published is no secret.
     #[must_use]
     pub fn hmac<I>(secret: impl Into<Vec<u8>>, algorithms: I) -> Self
     where
@@ -402,6 +403,11 @@ fn shared_secret(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Resu
             "a shared secret needs an algorithm; write HS256, HS384 or HS512",
         ));
     };
+    if is_public(secret.expose()) {
+        return Err(wrong(
+            "the shared secret is the text of a key or a certificate, which others may know; write random bytes, or give a public key as what it is",
+        ));
+    }
     if secret.expose().len() < longest {
         return Err(wrong(format!(
             "the shared secret is too short for its algorithms; write at least {longest} random bytes"
@@ -410,6 +416,13 @@ fn shared_secret(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Resu
     let secret =
         SharedSecret::prepare(secret, algorithms).ok_or_else(|| wrong("the shared secret cannot be used"))?;
     Ok(jose::Keys::Shared(Arc::new(secret)))
+}
+
+/// Whether this is what is published: whoever has it could sign (RFC 8725 §2.1).
+fn is_public(secret: &[u8]) -> bool {
+    let is_pem = secret.trim_ascii_start().starts_with(b"-----BEGIN ");
+    let json = || serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(secret);
+    is_pem || json().is_ok_and(|json| ["kty", "keys"].iter().any(|name| json.contains_key(*name)))
 }
 
 fn wrong(message: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {

@@ -19,8 +19,11 @@ impl Elsewhere<'_> {
     /// The secret, without line breaks at its end.
     pub(super) fn read(&self, directory: &Path) -> Result<Secret<String>, ConfigError> {
         let text = match (self.env, self.file) {
+            // It may be the secret itself that is written here.
             (Some(name), None) => std::env::var(name).map_err(|_| {
-                self.wrong(format!("{name:?} is no environment variable with a text; set it"))
+                self.wrong(
+                    "no environment variable of this name has a text; write the name of one, and set it",
+                )
             })?,
             (None, Some(file)) => std::fs::read_to_string(directory.join(file)).map_err(|error| {
                 self.wrong(format!("cannot be read ({error}); write a path relative to the settings file"))

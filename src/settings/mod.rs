@@ -258,16 +258,27 @@ fn field(message: &str) -> ConfigError {
         }
         Some(("path", _)) => wrong("missing; write one such as path = \"/orders\"").at("path"),
         Some((name, _)) => wrong("missing; write it").at(name),
-        None => wrong(one_line(&without_text(message))),
+        None => wrong(one_line(&plainly(message))),
     }
 }
 
-/// Serde repeats a text where something else is expected, and it may be a secret that is in the wrong place.
-fn without_text(message: &str) -> Cow<'_, str> {
-    let start = "invalid type: string";
-    match message.strip_prefix(start).and_then(|rest| rest.rsplit_once(", expected ")) {
-        Some((_, expected)) => format!("{start}, expected {expected}").into(),
-        None => message.into(),
+/// Serde repeats a text where something else is expected, and it may be a secret that is in the wrong place. What it calls
+/// things is not what TOML does.
+fn plainly(message: &str) -> Cow<'_, str> {
+    let Some((given, expected)) =
+        message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
+    else {
+        return message.into();
+    };
+    let given = given.split([' ', '`']).next().unwrap_or_default();
+    match (given, expected) {
+        ("map", "a sequence") => {
+            "a table; write its name in [[two brackets]], since there may be more of it".into()
+        }
+        (_, "a sequence") => "not a list; write one, such as [\"...\"]".into(),
+        (_, "a string") => "not a text; write it in quotes".into(),
+        (_, expected) if expected.starts_with("struct ") => "not a table; write { name = value, ... }".into(),
+        (given, expected) => format!("invalid type: {given}, expected {expected}").into(),
     }
 }
 

@@ -344,7 +344,7 @@ fn a_mistake_about_the_denylist_names_its_field_and_no_password() {
         ("redis = { url_file = \"absent\" }", "denylist.redis.url_file: cannot be read"),
         (
             "redis = { url_env = \"TOWER_BEARER_NO_SUCH\" }",
-            "denylist.redis.url_env: \"TOWER_BEARER_NO_SUCH\" is no",
+            "denylist.redis.url_env: no environment variable of this name",
         ),
         ("redis = { }", "denylist.redis.url_env: not one place of it; write url_env or"),
         ("redis = { url_env = \"HOME\", url_file = \"good\" }", "denylist.redis.url_env: not one place"),

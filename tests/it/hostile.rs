@@ -282,9 +282,11 @@ fn planted_secret_that_is_the_public_key_is_found() {
     block_on(tokens.check(&server(&clock, [shop]))).unwrap();
 
     let shop = Issuer::unnamed("shop").keys(Keys::jwks(idp.jwks()));
-    let wrong = Issuer::unnamed("wrong").keys(Keys::hmac(pem.clone().into_bytes(), HmacAlgorithm::ALL));
+    // As text it would not be taken for a secret.
+    let raw = URL_SAFE_NO_PAD.decode(jwks["keys"][0]["n"].as_str().unwrap()).unwrap();
+    let wrong = Issuer::unnamed("wrong").keys(Keys::hmac(raw, HmacAlgorithm::ALL));
     let found = block_on(tokens.check(&server(&clock, [shop, wrong])));
-    assert_eq!(accepted(&found), names(["alg-hs256-with-pem", "alg-hs384-with-pem", "alg-hs512-with-pem"]));
+    assert_eq!(accepted(&found), names(["alg-hs256-with-raw", "alg-hs384-with-raw", "alg-hs512-with-raw"]));
 
     let by_pem = Issuer::unnamed("shop").keys(Keys::pem(pem));
     let found = block_on(tokens.check(&server(&clock, [by_pem])));

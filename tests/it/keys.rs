@@ -639,6 +639,9 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
     let pem = public_pem(&jwks["keys"][0]);
     let build = |keys: Keys| ResourceServer::builder(API).issuer(Issuer::new(ISSUER).keys(keys)).build();
     assert!(build(Keys::pem(pem.clone())).is_ok());
+    let hmac = |secret: String| Keys::hmac(secret, [tower_bearer::HmacAlgorithm::HS256]);
+    assert!(build(hmac(r#"{"k": "what only looks like JSON of a key"}"#.to_owned())).is_ok());
+    let published = "the text of a key or a certificate";
     let mixed = json!({"keys": [{"kty": "AKP"}, jwks["keys"][0]]}).to_string();
     assert!(build(Keys::jwks(mixed)).is_ok(), "one bad key is left out");
     for (name, keys, hint) in [
@@ -656,6 +659,11 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
             Keys::hmac([7; 31], [tower_bearer::HmacAlgorithm::HS256]),
             "at least 32 random bytes",
         ),
+        ("public key as a secret", hmac(pem.clone()), published),
+        ("behind an empty line", hmac(format!("\n{pem}")), published),
+        ("certificate as a secret", hmac(pem.replace("PUBLIC KEY", "CERTIFICATE")), published),
+        ("key set as a secret", hmac(idp.jwks()), published),
+        ("JWK as a secret", hmac(jwks["keys"][0].to_string()), published),
         ("short for one", Keys::hmac([7; 63], tower_bearer::HmacAlgorithm::ALL), "at least 64 random bytes"),
     ] {
         let error = build(keys).unwrap_err();

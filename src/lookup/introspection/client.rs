@@ -46,6 +46,11 @@ impl Client {
         clock: Arc<dyn Clock>,
     ) -> Result<Credentials, ConfigError> {
         let wrong = |message: &'static str| ConfigError::new(ConfigErrorKind::Lookup, message);
+        if let Self::Basic(_, secret) | Self::Post(_, secret) = &self
+            && secret.expose().is_empty()
+        {
+            return Err(wrong("our client secret is empty; write what the issuer gave us"));
+        }
         let mut assertion = None;
         let (authorization, members) = match self {
             Self::Basic(id, secret) if !id.is_empty() => (Some(basic(&id, &secret)), Vec::new()),

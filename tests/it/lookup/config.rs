@@ -51,6 +51,18 @@ fn every_mistake_beside_what_is_right() {
             introspection,
         ),
         ("no id", issuer().introspection(Introspection::at(at).post("", "SECRET")), K::Lookup, introspection),
+        (
+            "no secret",
+            issuer().introspection(Introspection::at(at).basic("api", "")),
+            K::Lookup,
+            introspection,
+        ),
+        (
+            "no secret",
+            issuer().introspection(Introspection::at(at).post("api", "")),
+            K::Lookup,
+            introspection,
+        ),
         ("no token", issuer().introspection(Introspection::at(at).bearer("")), K::Lookup, introspection),
         (
             "an odd token",

@@ -152,10 +152,10 @@ fn every_mistake_about_looking_up_names_its_field() {
             "not one place",
         ),
         (
-            how("client_id = \"api\", client_secret_env = \"TOWER_BEARER_NO_SUCH\""),
+            how("client_id = \"api\", client_secret_env = \"hunter2\""),
             K::Lookup,
             introspection("client_secret_env"),
-            "\"TOWER_BEARER_NO_SUCH\" is no environment variable with a text; set it",
+            "no environment variable of this name has a text; write the name of one, and set it",
         ),
         (
             with("").replace("\"secret\"", "\"absent\""),
@@ -182,7 +182,7 @@ fn every_mistake_about_looking_up_names_its_field() {
             by_key(", key_env = \"TOWER_BEARER_NO_SUCH\""),
             K::Lookup,
             introspection("key_env"),
-            "\"TOWER_BEARER_NO_SUCH\" is no environment variable with a text; set it",
+            "no environment variable of this name has a text; write the name of one, and set it",
         ),
         (
             by_key(&format!(", key_env = \"{VARIABLE}\"")),
@@ -282,7 +282,7 @@ fn every_mistake_about_looking_up_names_its_field() {
             unnamed("kong = { admin_url = 1 }"),
             K::Settings,
             format!("{place}.kong.admin_url"),
-            "expected a string",
+            "not a text; write it in quotes",
         ),
     ] {
         if kind == K::Url && !cfg!(any(feature = "rustls", feature = "native-tls")) {
@@ -375,7 +375,7 @@ fn every_mistake_about_shared_answers_names_its_field() {
             redis("url_env = \"TOWER_BEARER_NO_SUCH\""),
             K::Lookup,
             ".redis.url_env",
-            "is no environment variable with a text; set it",
+            "no environment variable of this name has a text; write the name of one, and set it",
         ),
         (
             redis("url_file = \"absent\""),
