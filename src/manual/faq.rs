@@ -94,8 +94,14 @@
 //! ```
 //!
 //! **We have roles, not scopes.** Name the claim: [`Profile::scope_claims`] with `"roles"`, or a path such as
-//! `"/realm_access/roles"`. Its values are then the scopes of the rules. If one of them is no scope, because of a space or a
-//! quote in it, none of the token's counts.
+//! `"/realm_access/roles"`. Its values are then the scopes of the rules, and `scope` counts for nothing: of several claims the first
+//! that is there counts. If one of them is no scope, because of a space or a quote in it, none of the token's counts. For "role or scope"
+//! leave the scopes where they are, and ask for `Rule::claim("/realm_access/roles", "admin").or("admin")`.
+//!
+//! **Our issuer is `http://keycloak:8080`, in a network of containers.** HTTP is for this machine alone, also where it is allowed
+//! ([`Issuer::dangerous_allow_http`](crate::Issuer::dangerous_allow_http)): whoever answers in the issuer's place makes tokens. Give
+//! the issuer an https URL in front, or its keys from a file. The `iss` of its tokens may be http all the same, with an https
+//! URL for its keys ([`Keys::jwks_url`](crate::Keys::jwks_url)).
 //!
 //! **How do I check the user or the client?** In the handler, with [`Token::subject`] and [`Token::client_id`]. Compare them
 //! together with the issuer.

@@ -126,6 +126,9 @@
 //! # }
 //! ```
 //!
+//! So it is with the methods of one route: `get(a).layer(auth).post(b)` leaves the POST open, because a layer on a method router
+//! covers the methods before it. Put it behind the last one, or write `.route` once for each method.
+//!
 //! A handler that takes a [`Token`] is safe from such a slip: without a layer it answers 500, never lets anybody in.
 //!
 //! # gRPC

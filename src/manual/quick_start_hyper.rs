@@ -12,7 +12,7 @@
 //! hyper-util = { version = "0.1", features = ["http1", "http2", "server-auto", "service", "tokio"] }
 //! tokio = { version = "1", features = ["macros", "net", "rt-multi-thread"] }
 //! tower = { version = "0.5", features = ["util"] }
-//! tower-bearer = { path = "../tower-bearer", default-features = false, features = ["aws-lc-rs", "reqwest"] }
+//! tower-bearer = { path = "../tower-bearer", default-features = false, features = ["aws-lc-rs", "rustls"] }
 //! ```
 //!
 //! ```no_run
@@ -54,7 +54,9 @@
 //! ```
 //!
 //! There is no router, so there are no routes to put rules on: match the path in the service and call
-//! [`Token::require`], or make one layered service for each path.
+//! [`Token::require`], whose error is answered with [`Rejection::response`](crate::Rejection::response), or make one layered
+//! service for each path. What is public goes to a service without the layer, and so does the metadata that challenges point to:
+//! [`ResourceServer::metadata`](crate::ResourceServer::metadata).
 //!
 //! # A body without `Default`
 //!

@@ -93,11 +93,12 @@
 //! # let _ = with;
 //! ```
 //!
-//! A [`Rejection`] that an axum handler returns is a problem document, whatever the layer writes.
+//! A [`Rejection`] that an axum handler or extractor returns is a problem document, whatever the layer writes. For one body
+//! everywhere, put a `map_response` outside that finds the [`Rejection`] in the response's extensions.
 //!
 //! # For logs and metrics
 //!
-//! The [`Rejection`] is in the extensions of every refusing response: a layer outside can read its
+//! The [`Rejection`] is in the extensions of every response with which a layer or an extractor refuses: a layer outside can read its
 //! [`kind`](crate::Rejection::kind), [`token_error`](crate::Rejection::token_error) and
 //! [`issuer_name`](crate::Rejection::issuer_name). It holds nothing from the token. Each refusal is also an
 //! [`Event`](crate::Event) and a log line of the target `tower_bearer::rejection`: at debug level for a fault of the client's, a

@@ -23,8 +23,8 @@ pub const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A request was refused.
 ///
-/// It is in the extensions of every refusing response, for logging and metrics around the layer. Cloning it is
-/// cheap. It holds nothing from the token.
+/// It is in the extensions of every response with which a layer or an extractor refuses, for logging and metrics around the layer.
+/// Cloning it is cheap. It holds nothing from the token.
 #[derive(Clone)]
 pub struct Rejection {
     kind: RejectionKind,
@@ -224,7 +224,7 @@ impl Rejection {
         }
     }
 
-    /// A response with this body, our status, and the headers that go with it.
+    /// A response with this body, our status, and the headers that go with it. The rejection is not in its extensions.
     pub fn response<B>(&self, body: B) -> Response<B> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status();

@@ -56,7 +56,7 @@ impl<'a> RequestHead<'a> {
         self.method
     }
 
-    /// The URI.
+    /// The URI, as the layer sees it: without what axum's `nest` has taken off.
     #[must_use]
     pub fn uri(&self) -> &Uri {
         self.uri

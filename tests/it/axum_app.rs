@@ -21,6 +21,25 @@ fn at(path: &str, method: Method, request: Request<Body>) -> Request<Body> {
     Request::from_parts(parts, body)
 }
 
+/// What the pages say of it.
+#[tokio::test]
+async fn a_layer_on_a_method_router_covers_the_methods_before_it() {
+    let world = World::new();
+    let open = async || "anybody";
+    let routes = Router::new()
+        .route("/first", get(who).layer(world.auth()).post(open))
+        .route("/last", get(who).post(open).layer(world.auth()));
+    for (path, method, expected) in [
+        ("/first", Method::GET, StatusCode::UNAUTHORIZED),
+        ("/first", Method::POST, StatusCode::OK),
+        ("/last", Method::GET, StatusCode::UNAUTHORIZED),
+        ("/last", Method::POST, StatusCode::UNAUTHORIZED),
+    ] {
+        let got = status(&routes, at(path, method.clone(), request(&[]))).await;
+        assert_eq!(got, expected, "{method} {path}");
+    }
+}
+
 #[tokio::test]
 async fn rules_per_route_by_every_kind_of_layer() {
     let world = World::new();

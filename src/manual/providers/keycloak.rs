@@ -51,6 +51,9 @@
 //! }
 //! ```
 //!
+//! In tests such a token is `idp.token("orders").header("typ", "JWT").claim("typ", "Bearer").without_claim("client_id").claim("azp",
+//! "robot")` of a `testing::Idp`.
+//!
 //! # What to watch for
 //!
 //! - `aud` is `account` or absent as long as nobody has said more. Give the clients a client scope with an audience mapper
