@@ -315,6 +315,11 @@ impl FetchError {
         Self { kind, source: None, retry_after: None }
     }
 
+    /// Another status than 200.
+    pub(crate) fn status(status: StatusCode) -> Self {
+        Self::new(FetchErrorKind::Status).because(format!("it is {}", status.as_u16()))
+    }
+
     /// Adds what caused it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

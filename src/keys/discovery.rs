@@ -31,10 +31,13 @@ pub(crate) async fn discover(
     }
     if response.status() != StatusCode::OK {
         let pause = retry_after(response.status(), response.headers());
-        return Err(FetchError::new(FetchErrorKind::Status).after(pause));
+        return Err(FetchError::status(response.status()).after(pause));
     }
     read(response.body(), issuer, allow_http, place)
 }
+
+/// So many characters of what somebody else has written are shown.
+const MAX_SHOWN: usize = 200;
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -68,7 +71,9 @@ fn read(document: &[u8], issuer: &str, allow_http: bool, place: Place) -> Result
     };
     // RFC 8414 §3.3: identical, or everything in the document is void.
     if named != issuer {
-        return Err(FetchError::new(FetchErrorKind::IssuerMismatch));
+        // Mostly it is a slash at the end.
+        let named: String = named.chars().take(MAX_SHOWN).collect();
+        return Err(FetchError::new(FetchErrorKind::IssuerMismatch).because(format!("it names {named:?}")));
     }
     KeyUrl::supplied(&url, allow_http, issuer).map_err(|why| {
         let url = Url::parse(&url).ok();

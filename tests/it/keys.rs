@@ -672,6 +672,25 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
     }
 }
 
+/// What an operator needs who has written the issuer a little differently, or the wrong path.
+#[test]
+fn a_failed_fetch_says_what_was_answered() {
+    let log = crate::leaks::captured(async || {
+        for (iss, status) in [(format!("{ISSUER}/"), None), (ISSUER.to_owned(), Some(StatusCode::GONE))] {
+            let idp = Idp::new(ISSUER);
+            if let Some(status) = status {
+                idp.answer_with(status);
+            }
+            let issuer = Issuer::new(&iss);
+            let api = ResourceServer::builder(API).issuer(issuer).fetch(idp.clone()).build().unwrap();
+            assert!(api.warm_up().await.is_err(), "{iss}");
+        }
+    });
+    assert!(log.contains("the discovery document names another issuer"), "{log}");
+    assert!(log.contains(&format!("it names {ISSUER:?}")), "{log}");
+    assert!(log.contains("the status of the answer is not 200") && log.contains("it is 410"), "{log}");
+}
+
 /// Waits for a background task, without a sleep.
 async fn settled(done: impl Fn() -> bool) {
     for _ in 0..100_000 {

@@ -57,7 +57,7 @@ impl Shared {
                 return Ok(Fetched { keys, source: Source { url, found_at, etag, freshness }, freshness });
             }
             (status, _) => {
-                return Err(FetchError::new(FetchErrorKind::Status).after(retry_after(status, headers)));
+                return Err(FetchError::status(status).after(retry_after(status, headers)));
             }
         }
         let mut keys = KeySet::from_jwks(response.body(), self.remote.algorithms)
