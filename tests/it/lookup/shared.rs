@@ -8,7 +8,10 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tower_bearer::manual::defaults::{ACTIVE_FOR, ENDLESS_ACTIVE_FOR, LIVE_ANSWER_FOR, REFUSED_FOR};
+use tower_bearer::manual::defaults::{
+    ACTIVE_FOR, BREAKER_FAILURES, ENDLESS_ACTIVE_FOR, KEPT_LOOKUPS, LIVE_ANSWER_FOR, MAX_LOOKUPS,
+    MAX_REFUSED, REFUSED_FOR,
+};
 use tower_bearer::settings::Settings;
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
@@ -17,7 +20,7 @@ use tower_bearer::{
     OpaqueToken, RedisAnswers, ResourceServer, TokenError, TokenLookup,
 };
 
-use super::{Book, OPAQUE, World};
+use super::{Book, OPAQUE, World, is_unavailable};
 use crate::deny_redis::within;
 use crate::leaks::captured;
 use crate::redis_server::{PASSWORD, Redis};
@@ -150,7 +153,8 @@ async fn an_answer_to_an_earlier_question_brings_no_token_back() {
     let place = held(&redis).remove(0);
     let active = redis.cli(&["--raw", "GET", &place]);
     let two = fleet.another().api;
-    let [live, others] = [app(&BearerAuthLayer::new(two.clone()).live()), app(&BearerAuthLayer::new(two))];
+    let [live, others] =
+        [app(&BearerAuthLayer::new(two.clone()).live()), app(&BearerAuthLayer::new(two.clone()))];
     assert_eq!(status(&live, bearer(OPAQUE)).await, StatusCode::OK);
     fleet.first.clock.advance(seconds(2));
     fleet.first.book.revoke(OPAQUE);
@@ -163,6 +167,70 @@ async fn an_answer_to_an_earlier_question_brings_no_token_back() {
     // A server that was never told believes it, as long as it would have been remembered.
     assert!(fleet.another().accepts(OPAQUE).await);
     assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+    // Nor can made-up tokens bring it back, however many are refused.
+    redis.cli(&["SET", &place, active.trim_end(), "PX", "50000"]);
+    fleet.first.clock.advance(REFUSED_FOR);
+    let made_up: Vec<String> = (0..MAX_REFUSED).map(|number| format!("made-up-{number}")).collect();
+    for some in made_up.chunks(MAX_LOOKUPS - KEPT_LOOKUPS) {
+        let refused = futures_util::future::join_all(some.iter().map(|token| two.verify(token))).await;
+        assert!(refused.iter().all(Result::is_err));
+    }
+    assert_eq!(fleet.first.book.asked_about(made_up.last().unwrap()), 1);
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_times_that_a_token_was_taken_back_the_later_one_counts() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let (api, book, clock) = (fleet.another().api, &fleet.first.book, &fleet.first.clock);
+    let [live, others] = [app(&BearerAuthLayer::new(api.clone()).live()), app(&BearerAuthLayer::new(api))];
+    let good = fleet.first.claims();
+    let mut said = Vec::new();
+    for expected in [StatusCode::OK, StatusCode::UNAUTHORIZED, StatusCode::OK, StatusCode::UNAUTHORIZED] {
+        if expected == StatusCode::OK {
+            book.say(OPAQUE, good.clone());
+        } else {
+            book.revoke(OPAQUE);
+        }
+        assert_eq!(status(&live, bearer(OPAQUE)).await, expected);
+        let before = said.last().cloned().unwrap_or_default();
+        within(seconds(5), "it is shared", async || {
+            held(&redis).first().is_some_and(|place| redis.cli(&["--raw", "GET", place]) != before)
+        })
+        .await;
+        said.push(redis.cli(&["--raw", "GET", &held(&redis)[0]]));
+        clock.advance(REFUSED_FOR);
+    }
+    // Somebody puts back what was said between the two.
+    redis.cli(&["SET", &held(&redis)[0], said[2].trim_end(), "PX", "35000"]);
+    assert!(fleet.another().accepts(OPAQUE).await, "it would be believed");
+    assert_eq!(status(&others, bearer(OPAQUE)).await, StatusCode::UNAUTHORIZED);
+}
+
+/// That another server was answered does not mean that the endpoint answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_another_server_does_not_close_a_breaker() {
+    let Some(redis) = Redis::start() else { return };
+    for between in [false, true] {
+        let fleet = Fleet::new(&redis);
+        fleet.first.verify(OPAQUE).await.unwrap();
+        shared(&redis, 1).await;
+        let two = fleet.another();
+        let asked = || two.book.asked().len();
+        let before = asked();
+        two.book.fail(LookupErrorKind::Timeout);
+        for number in 0..BREAKER_FAILURES {
+            assert!(is_unavailable(&two.verify(&format!("another-token-{number}")).await));
+            if between && number == 1 {
+                assert!(two.accepts(OPAQUE).await);
+            }
+        }
+        assert_eq!(asked(), before + BREAKER_FAILURES);
+        assert!(is_unavailable(&two.verify("one-more-token").await));
+        assert_eq!(asked(), before + BREAKER_FAILURES, "it is left alone");
+        redis.cli(&["FLUSHALL"]);
+    }
 }
 
 /// Of the answers of two servers the one to the later question stays, whichever comes last.
@@ -478,7 +546,7 @@ async fn redis_is_never_needed() {
     assert_eq!(book.asked_about(OPAQUE), 3);
     // The other way round: the endpoint's fault is no answer, and nobody is told one.
     book.fail(LookupErrorKind::Status);
-    assert!(super::is_unavailable(&fleet.another().verify("a-third-token").await));
+    assert!(is_unavailable(&fleet.another().verify("a-third-token").await));
     book.fail(None);
     book.say("a-third-token", two.claims());
     assert!(fleet.another().accepts("a-third-token").await);
