@@ -80,6 +80,12 @@ async fn a_fleet_asks_once_about_a_token() {
         shared(&redis, 2).await;
     }
     assert_eq!(fleet.first.book.asked(), [OPAQUE, "made-up-token"]);
+    let last_answer = |world: &World| {
+        let health = world.api.health();
+        health.issuers().next().and_then(|issuer| issuer.lookups()?.last_success())
+    };
+    assert!(last_answer(&others[0]).is_some(), "about the made-up one");
+    assert_eq!(last_answer(&others[1]), None, "it has asked nobody");
     // What is denied here is denied, whoever was told what.
     others[0].api.deny(Denial::token("book", "1")).await.unwrap();
     assert_eq!(others[0].fault(OPAQUE).await, Some(TokenError::Revoked));
