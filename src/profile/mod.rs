@@ -203,27 +203,30 @@ impl Profile {
     pub(crate) fn identify<'a>(&self, claims: &'a Claims<'_>) -> Result<Identity<'a>, TokenError> {
         for path in &self.required {
             // `null` is there, but it says nothing.
-            if matches!(claims.find(path)?, None | Some(Value::Null)) {
-                return Err(TokenError::MissingClaim);
+            if matches!(claims.find(path).map_err(|fault| told(path, fault))?, None | Some(Value::Null)) {
+                return Err(told(path, TokenError::MissingClaim));
             }
         }
+        let text = |path: &str| claims.text(path).map_err(|fault| told(path, fault));
         let not_empty = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
-        let client = self.client.iter().find_map(|path| claims.text(path).transpose()).transpose()?;
-        let scopes = match self.scope.iter().find_map(|path| claims.find(path).transpose()) {
-            Some(value) => self.read_scopes(value?)?,
+        let client = self.client.iter().find_map(|path| text(path).transpose()).transpose()?;
+        let scopes = match self.scope.iter().find_map(|path| Some((path, claims.find(path).transpose()?))) {
+            Some((path, value)) => {
+                value.and_then(|value| self.read_scopes(value)).map_err(|fault| told(path, fault))?
+            }
             None => Granted::default(),
         };
         let identity = Identity {
             client_id: not_empty(client),
-            subject: not_empty(claims.text("sub")?),
-            token_id: not_empty(claims.text("jti")?),
+            subject: not_empty(text("sub")?),
+            token_id: not_empty(text("jti")?),
             scopes: if self.trust_scopes { scopes } else { Granted::default() },
         };
         for (claim, values) in &self.values {
-            match claims.hold(claim, values)? {
+            match claims.hold(claim, values).map_err(|fault| told(claim, fault))? {
                 Some(true) => {}
-                Some(false) => return Err(TokenError::ClaimValue),
-                None => return Err(TokenError::MissingClaim),
+                Some(false) => return Err(told(claim, TokenError::ClaimValue)),
+                None => return Err(told(claim, TokenError::MissingClaim)),
             }
         }
         check_confirmation(claims)?;
@@ -254,6 +257,16 @@ pub(crate) fn check_confirmation(claims: &Claims<'_>) -> Result<(), TokenError> 
         Some(Value::Object(_)) => Err(TokenError::Confirmation),
         Some(_) => Err(TokenError::ClaimType),
     }
+}
+
+/// Says in the log which claim it is, by its name in the profile. Of the token nothing is said.
+#[cold]
+fn told(claim: &str, fault: TokenError) -> TokenError {
+    tracing::debug!(
+        target: "tower_bearer::rejection", claim, reason = fault.description(),
+        "a claim is not what the profile asks for"
+    );
+    fault
 }
 
 fn owned<I: IntoIterator<Item: Into<String>>>(items: I) -> Vec<String> {

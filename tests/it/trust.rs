@@ -13,6 +13,7 @@ use tower_bearer::{
     any_of,
 };
 
+use crate::leaks::captured;
 use crate::support::{API, ISSUER, World, app, bearer, block_on, challenge, send, server, status, who};
 
 #[test]
@@ -134,6 +135,32 @@ fn a_claim_can_be_asked_for_with_its_value() {
         ("no object", good().claim("app", "live"), TokenError::ClaimType),
     ] {
         assert_eq!(world.refuses(name, &token.sign()), fault, "{name}");
+    }
+}
+
+#[test]
+fn the_log_names_the_claim_and_says_nothing_of_the_token() {
+    let profile =
+        Profile::default().require(["tenant"]).claim("/app/env", ["live"]).scope_claims(["/app/roles"]);
+    let world = World::with(|issuer| issuer.profile(profile));
+    let good = || world.token().claim("tenant", "blue").claim("app", json!({"env": "live", "roles": ["x"]}));
+    let log = |token: &TokenBuilder| captured(async || drop(world.api.verify(&token.sign()).await));
+    world.accepts("as asked for", &good().sign());
+    assert!(!log(&good()).contains("claim="));
+    for (claim, token) in [
+        ("tenant", good().without_claim("tenant")),
+        ("/app/env", good().claim("app", json!({"env": "a-planted-value", "roles": ["x"]}))),
+        ("/app/env", good().claim("app", json!({"roles": ["x"]}))),
+        ("/app/roles", good().claim("app", json!({"env": "live", "roles": 7}))),
+        ("azp", good().without_claim("client_id").claim("azp", json!(["a-planted-value"]))),
+        ("sub", good().claim("sub", 7)),
+    ] {
+        let log = log(&token);
+        assert_eq!(log.matches("claim=").count(), 1, "{claim}: {log}");
+        assert!(
+            log.contains(&format!("claim={claim:?}")) && !log.contains("a-planted-value"),
+            "{claim}: {log}"
+        );
     }
 }
 
