@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::DecodingKey;
+use memchr::memmem;
+use simple_asn1::ASN1Block;
 
 use self::remote::{Place, Remote, RemoteKeys};
 use self::snapshot::Snapshot;
@@ -405,7 +407,7 @@ fn shared_secret(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Resu
     };
     if is_public(secret.expose()) {
         return Err(wrong(
-            "the shared secret is the text of a key or a certificate, which others may know; write random bytes, or give a public key as what it is",
+            "the shared secret is a key or a certificate, which others may know; write random bytes, or give a public key as what it is",
         ));
     }
     if secret.expose().len() < longest {
@@ -418,11 +420,13 @@ fn shared_secret(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Resu
     Ok(jose::Keys::Shared(Arc::new(secret)))
 }
 
-/// Whether this is what is published: whoever has it could sign (RFC 8725 §2.1).
+/// Whether this is what is published, as PEM, JWK, JWK Set or DER: whoever has it could sign (RFC 8725 §2.1).
 fn is_public(secret: &[u8]) -> bool {
-    let is_pem = secret.trim_ascii_start().starts_with(b"-----BEGIN ");
-    let json = || serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(secret);
-    is_pem || json().is_ok_and(|json| ["kty", "keys"].iter().any(|name| json.contains_key(*name)))
+    let has = |text: &str| memmem::find(secret, text.as_bytes()).is_some();
+    let is_der =
+        |bytes: &[u8]| matches!(simple_asn1::from_der(bytes).as_deref(), Ok([ASN1Block::Sequence(..)]));
+    let in_base64 = || base64_simd::forgiving_decode_to_vec(secret);
+    has("-----BEGIN ") || has("\"kty\"") || is_der(secret) || in_base64().is_ok_and(|bytes| is_der(&bytes))
 }
 
 fn wrong(message: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {

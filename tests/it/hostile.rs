@@ -282,7 +282,7 @@ fn planted_secret_that_is_the_public_key_is_found() {
     block_on(tokens.check(&server(&clock, [shop]))).unwrap();
 
     let shop = Issuer::unnamed("shop").keys(Keys::jwks(idp.jwks()));
-    // As text it would not be taken for a secret.
+    // As PEM, JWK or DER it would not be taken for a secret.
     let raw = URL_SAFE_NO_PAD.decode(jwks["keys"][0]["n"].as_str().unwrap()).unwrap();
     let wrong = Issuer::unnamed("wrong").keys(Keys::hmac(raw, HmacAlgorithm::ALL));
     let found = block_on(tokens.check(&server(&clock, [shop, wrong])));

@@ -641,7 +641,10 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
     assert!(build(Keys::pem(pem.clone())).is_ok());
     let hmac = |secret: String| Keys::hmac(secret, [tower_bearer::HmacAlgorithm::HS256]);
     assert!(build(hmac(r#"{"k": "what only looks like JSON of a key"}"#.to_owned())).is_ok());
-    let published = "the text of a key or a certificate";
+    assert!(build(Keys::hmac([0x30; 64], [tower_bearer::HmacAlgorithm::HS256])).is_ok(), "begins like DER");
+    let published = "is a key or a certificate";
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(&base64).unwrap();
     let mixed = json!({"keys": [{"kty": "AKP"}, jwks["keys"][0]]}).to_string();
     assert!(build(Keys::jwks(mixed)).is_ok(), "one bad key is left out");
     for (name, keys, hint) in [
@@ -662,6 +665,17 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
         ("public key as a secret", hmac(pem.clone()), published),
         ("behind an empty line", hmac(format!("\n{pem}")), published),
         ("certificate as a secret", hmac(pem.replace("PUBLIC KEY", "CERTIFICATE")), published),
+        ("behind a preamble", hmac(format!("Bag Attributes\n{pem}")), published),
+        ("behind a mark", hmac(format!("\u{feff}{pem}")), published),
+        ("as a JSON string", hmac(json!(pem).to_string()), published),
+        ("in base64 alone", hmac(base64), published),
+        (
+            "in lines of it",
+            hmac(pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>().join("\n")),
+            published,
+        ),
+        ("in DER", Keys::hmac(der, [tower_bearer::HmacAlgorithm::HS256]), published),
+        ("list of JWKs as a secret", hmac(json!([jwks["keys"][0]]).to_string()), published),
         ("key set as a secret", hmac(idp.jwks()), published),
         ("JWK as a secret", hmac(jwks["keys"][0].to_string()), published),
         ("short for one", Keys::hmac([7; 63], tower_bearer::HmacAlgorithm::ALL), "at least 64 random bytes"),
