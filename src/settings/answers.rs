@@ -14,7 +14,7 @@ use crate::error::ConfigErrorKind;
 use crate::lookup::RedisAnswers;
 use crate::server::Issuer;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with redis and secret_file")]
 pub(super) struct AnswersSettings {
     redis: RedisSettings,

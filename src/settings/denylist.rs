@@ -10,7 +10,7 @@ use crate::deny::RedisDenylist;
 use crate::error::ConfigError;
 use crate::server::ResourceServerBuilder;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DenylistSettings {
     redis: RedisSettings,

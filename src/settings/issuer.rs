@@ -16,7 +16,7 @@ use crate::profile::Profile;
 use crate::secret::Secret;
 use crate::server::Issuer;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IssuerSettings {
     pub(super) iss: Option<String>,
@@ -122,11 +122,6 @@ impl IssuerSettings {
         if let Some(types) = &self.types {
             profile = profile.types(types);
         }
-        for (field, claims) in [("client_claim", &self.client_claim), ("scope_claim", &self.scope_claim)] {
-            if claims.as_ref().is_some_and(|claims| claims.as_slice().is_empty()) {
-                return Err(wrong("empty; write where it is, or leave it out").at(field));
-            }
-        }
         if let Some(claims) = &self.client_claim {
             profile = profile.client_claims(claims.as_slice());
         }
@@ -195,7 +190,10 @@ impl IssuerSettings {
         } else if self.is_looked_up() && self.discovery != Some(true) {
             return Ok(issuer);
         } else if self.iss.is_none() || self.discovery == Some(false) {
-            let message = "no key source, and none to be discovered; write iss, or jwks, jwks_file, pem_file, x5c_root_file or hmac_secret_file, or have its tokens looked up";
+            let first = if self.iss.is_none() { "write iss, or" } else { "leave out discovery, or write" };
+            let message = format!(
+                "no key source, and none to be discovered; {first} jwks, jwks_file, pem_file, x5c_root_file or hmac_secret_file, or have its tokens looked up"
+            );
             return Err(ConfigError::new(ConfigErrorKind::Keys, message).at("jwks"));
         } else {
             Keys::discovery()

@@ -10,7 +10,7 @@ use crate::error::{ConfigError, ConfigErrorKind};
 use crate::lookup::{ClientKey, Introspection};
 use crate::server::Issuer;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IntrospectionSettings {
     endpoint: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct IntrospectionSettings {
 }
 
 /// How the endpoint is told who we are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 enum Auth {
     #[default]
@@ -39,7 +39,7 @@ enum Auth {
     Bearer,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KongSettings {
     admin_url: String,

@@ -63,6 +63,7 @@ mod route;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -77,7 +78,7 @@ use crate::secret::Secret;
 use crate::server::{ResourceServer, ResourceServerBuilder};
 
 /// A settings file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     listen: Option<String>,
@@ -103,7 +104,7 @@ pub struct Settings {
 }
 
 /// A text, or a list of texts.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(untagged, expecting = "write a string or a list of strings")]
 enum OneOrMany {
     One(String),
@@ -132,7 +133,7 @@ impl Settings {
         let parser = toml::Deserializer::parse(text).map_err(|error| syntax(text, &error))?;
         serde_path_to_error::deserialize(parser).map_err(|error| {
             let path = one_line(&error.path().to_string());
-            let wrong = field(error.inner().message());
+            let wrong = field(error.inner().message(), &path);
             if path == "." { wrong } else { wrong.at(&path) }
         })
     }
@@ -223,6 +224,18 @@ impl Settings {
     }
 }
 
+impl fmt::Debug for Settings {
+    /// Who is who and no more: what is in a wrong place may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let issuers: Vec<_> =
+            self.issuer.iter().map(|issuer| issuer.name.as_ref().or(issuer.iss.as_ref())).collect();
+        f.debug_struct("Settings")
+            .field("resource", &self.resource)
+            .field("issuers", &issuers)
+            .finish_non_exhaustive()
+    }
+}
+
 impl IssuerSettings {
     fn is_called(&self, name: &str) -> bool {
         self.name.as_ref().or(self.iss.as_ref()).is_some_and(|is| is == name)
@@ -250,7 +263,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> ConfigError {
 }
 
 /// What serde says of a field; of a missing one it says the name but not the path.
-fn field(message: &str) -> ConfigError {
+fn field(message: &str, path: &str) -> ConfigError {
     match message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
         Some(("resource", _)) => {
             wrong("missing; write our identifier, such as resource = \"https://api.example.com\"")
@@ -258,27 +271,30 @@ fn field(message: &str) -> ConfigError {
         }
         Some(("path", _)) => wrong("missing; write one such as path = \"/orders\"").at("path"),
         Some((name, _)) => wrong("missing; write it").at(name),
-        None => wrong(one_line(&plainly(message))),
+        None => wrong(one_line(&plainly(message, path))),
     }
 }
 
 /// Serde repeats a text where something else is expected, and it may be a secret that is in the wrong place. What it calls
 /// things is not what TOML does.
-fn plainly(message: &str) -> Cow<'_, str> {
-    let Some((given, expected)) =
-        message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
-    else {
-        return message.into();
-    };
-    let given = given.split([' ', '`']).next().unwrap_or_default();
-    match (given, expected) {
-        ("map", "a sequence") => {
-            "a table; write its name in [[two brackets]], since there may be more of it".into()
+fn plainly<'a>(message: &'a str, path: &str) -> Cow<'a, str> {
+    let Some((_, expected)) = message.rsplit_once(", expected ") else { return message.into() };
+    if message.starts_with("unknown variant ") {
+        return format!("unknown value, expected {expected}").into();
+    }
+    let Some(given) = message.strip_prefix("invalid type: ") else { return message.into() };
+    match expected {
+        "a sequence" if ["issuer", "route"].contains(&path) => {
+            "not a table of a list; write its name in [[two brackets]], since there may be more of it".into()
         }
-        (_, "a sequence") => "not a list; write one, such as [\"...\"]".into(),
-        (_, "a string") => "not a text; write it in quotes".into(),
-        (_, expected) if expected.starts_with("struct ") => "not a table; write { name = value, ... }".into(),
-        (given, expected) => format!("invalid type: {given}, expected {expected}").into(),
+        "a sequence" => "not a list; write one, such as [\"...\"]".into(),
+        "a string" | "path string" => "not a text; write one, in quotes".into(),
+        "a boolean" => "neither true nor false; write one of the two".into(),
+        expected if expected.starts_with("struct ") => "not a table; write { name = value, ... }".into(),
+        expected => {
+            let given = given.split(['`', '"']).next().unwrap_or_default().trim();
+            format!("invalid type: {given}, expected {expected}").into()
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::redis::RedisTls;
 #[cfg(feature = "redis")]
 use crate::secret::Secret;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table such as { url_env = \"REDIS_URL\" }")]
 pub(super) struct RedisSettings {
     url_env: Option<String>,

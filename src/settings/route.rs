@@ -10,7 +10,7 @@ use crate::access::{Rule, all_of, any_of};
 use crate::error::{ConfigError, ConfigErrorKind};
 use crate::scope::Scope;
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RouteSettings {
     method: Option<String>,

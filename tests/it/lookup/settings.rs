@@ -242,6 +242,12 @@ fn every_mistake_about_looking_up_names_its_field() {
             "write signed_for",
         ),
         (with(", signed = \"yes\""), K::Settings, introspection("signed"), ""),
+        (
+            with(", auth = \"hunter2: x, expected x\""),
+            K::Settings,
+            introspection("auth"),
+            "unknown value, expected one of",
+        ),
         (with(", client_secret = \"hunter2\""), K::Settings, introspection("client_secret"), "unknown field"),
         (with(", endpoint = \"id.example.com\""), K::Url, introspection("endpoint"), "write one such as"),
         (with(", endpoint = \"http://id.example.com\""), K::Url, introspection("endpoint"), "https"),
@@ -282,7 +288,7 @@ fn every_mistake_about_looking_up_names_its_field() {
             unnamed("kong = { admin_url = 1 }"),
             K::Settings,
             format!("{place}.kong.admin_url"),
-            "not a text; write it in quotes",
+            "not a text; write one, in quotes",
         ),
     ] {
         if kind == K::Url && !cfg!(any(feature = "rustls", feature = "native-tls")) {
