@@ -46,15 +46,12 @@ impl Client {
         clock: Arc<dyn Clock>,
     ) -> Result<Credentials, ConfigError> {
         let wrong = |message: &'static str| ConfigError::new(ConfigErrorKind::Lookup, message);
-        if let Self::Basic(_, secret) | Self::Post(_, secret) = &self
-            && secret.expose().is_empty()
-        {
-            return Err(wrong("our client secret is empty; write what the issuer gave us"));
-        }
         let mut assertion = None;
         let (authorization, members) = match self {
-            Self::Basic(id, secret) if !id.is_empty() => (Some(basic(&id, &secret)), Vec::new()),
-            Self::Post(id, secret) if !id.is_empty() => {
+            Self::Basic(id, secret) if !id.is_empty() && !secret.expose().is_empty() => {
+                (Some(basic(&id, &secret)), Vec::new())
+            }
+            Self::Post(id, secret) if !id.is_empty() && !secret.expose().is_empty() => {
                 (None, vec![("client_id", Secret::new(id)), ("client_secret", secret)])
             }
             Self::PrivateKeyJwt(id, key) if !id.is_empty() => {
@@ -73,7 +70,11 @@ impl Client {
             Self::Bearer(token) if !token.expose().is_empty() => {
                 (Some(Secret::new(format!("Bearer {}", token.expose()))), Vec::new())
             }
-            _ => return Err(wrong("our client id or token is empty; write what the issuer gave us")),
+            _ => {
+                return Err(wrong(
+                    "our client id, our secret or our token is empty; write what the issuer gave us",
+                ));
+            }
         };
         if audience.is_some() {
             return Err(wrong("only a private_key_jwt has an audience; leave it out"));

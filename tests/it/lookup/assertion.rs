@@ -325,7 +325,7 @@ fn who_we_are_and_for_whom_it_is_must_be_said() {
     };
     assert_eq!(built(with(key()).audience(ISSUER)), Ok(()));
     for (introspection, advice) in [
-        (Introspection::at(AT).private_key_jwt("", key()), "client id or token is empty"),
+        (Introspection::at(AT).private_key_jwt("", key()), "our client id, our secret or our token is empty"),
         (with(key()).audience(""), "audience of our assertion is empty"),
         (
             Introspection::at(AT).basic("api", "secret").audience(ISSUER),
