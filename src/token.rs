@@ -179,7 +179,8 @@ impl Token {
     }
 
     /// `exp`: from this moment on the token is not valid (RFC 7519 §4.1.4). The layer allows a little more, the
-    /// issuer's leeway. `None` only for a token that was [looked up](crate::TokenLookup) and has no end.
+    /// issuer's leeway. Of a JWT that was [looked up](crate::TokenLookup) it is the earlier of its own end and the one that
+    /// was said. `None` only for a token that was looked up and has no end.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.0.validity.expires_at.map(Into::into)

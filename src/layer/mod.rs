@@ -178,7 +178,8 @@ impl<R: Clone> BearerAuthLayer<R> {
     /// A JWT stays what it says itself; the answer adds nothing to it and takes nothing away, not even scopes. But where the
     /// answer says `iss`, `aud`, `exp`, `nbf` or `iat`, they must hold, and where both say `sub` or the client, it must be the
     /// same. A binding to a key (`cnf`, `token_type` `DPoP`) is refused. Of a token that was looked up the fresh answer counts
-    /// as a whole, replaces what was remembered, and is held to the layer's rule again.
+    /// as a whole, replaces what was remembered, and is held to the layer's rule again; but a JWT ends when it says itself, if
+    /// that is sooner.
     ///
     /// A layer inside another asks for itself, whatever the outer one has done. It holds for all requests that carry a token,
     /// on [optional](Self::optional) layers and for gRPC [methods](Self::methods) too, but for public ones.

@@ -11,6 +11,7 @@ use crate::access::{Ask, MethodAccess};
 use crate::event::{Event, RejectionKind, Warnings};
 use crate::identity::{IssuerIdentity, ServerIdentity};
 use crate::jose::TokenError;
+use crate::keys::refresh::BACKOFF_MIN;
 use crate::lookup::is_token68;
 use crate::refusal::{Rejection, RequestHead, Respond};
 use crate::server::{Pending, ResourceServer, Stop, Trusted, Verified, Waited};
@@ -75,8 +76,8 @@ impl Policy {
 
     /// The whole of one request: credentials, verification, the route's rule.
     ///
-    /// `waited` is how that ended which an earlier decision was to wait for. There is one wait for what it takes to verify
-    /// the token, and on a live layer one more for what its issuer says of it.
+    /// `waited` is how that ended which an earlier decision was to wait for: what it takes to verify the token, or on a live
+    /// layer what its issuer says of it.
     pub(super) fn decide<B>(&self, request: &mut Request<B>, waited: Option<&Waited>) -> Decision {
         let ask = match &self.access {
             Access::Always(ask) => ask,
@@ -200,7 +201,7 @@ impl Policy {
     /// When it has waited as often as it may. A third wait takes another server's answer that came before ours to a question of
     /// ours, or a token without `iss` that another issuer verifies by then.
     pub(super) fn undecided(&self) -> Rejection {
-        Rejection::new(RejectionKind::Unavailable).told(&self.server.0.identity, None)
+        Rejection::unavailable(BACKOFF_MIN).told(&self.server.0.identity, None)
     }
 
     /// An operator must hear of it: the clients can do nothing about it.

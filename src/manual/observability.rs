@@ -22,9 +22,12 @@
 //!
 //! A refusal is one event, `refused a request`, with the fields `kind` ([`RejectionKind::name`]), `reason`
 //! ([`Rejection::description`]), `issuer` (our name for it, if the token names one that is trusted) and `rule` (what the
-//! route asks for). Where a claim of a verified token is absent or not what the issuer's [`Profile`](crate::Profile) asks for,
-//! an event before it says which: its field `claim` is the name that the profile has for it. Most refusals are a client's affair: to see them, the filter must let
+//! route asks for). Most refusals are a client's affair: to see them, the filter must let
 //! `tower_bearer::rejection=debug` through.
+//!
+//! Where a claim of a verified token is absent, or not what the issuer's [`Profile`](crate::Profile) asks for, an event of its own says
+//! which, `a claim is not what the profile asks for`: its field `claim` is the name that the profile has for it. The refusal
+//! follows, unless another issuer takes the token.
 //!
 //! Of those that are our fault one refusal for each issuer in each [`WARN_INTERVAL`] is a warning, and the field `held_back` says how many were not since
 //! the last; those are at debug level. An outage under load does not fill the disk as well.

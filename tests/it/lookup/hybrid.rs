@@ -190,6 +190,26 @@ async fn a_jwt_that_is_looked_up_is_remembered_for_no_longer_than_it_says() {
     }
 }
 
+/// What is said on a live route takes the place of what was remembered for the others.
+#[tokio::test]
+async fn nor_for_longer_where_it_was_asked_about_again() {
+    for (own, fault) in [(10_000, None), (30, Some(TokenError::Expired))] {
+        let Hybrid { clock, idp, book, api, .. } = Hybrid::of(|issuer, _| issuer);
+        let live = app(&BearerAuthLayer::new(api.clone()).live());
+        let jwt = idp.token(API).expires_in(seconds(own)).sign();
+        book.say(&jwt, json!({"aud": API, "exp": 4_102_444_800_u64}));
+        assert!(api.verify(&jwt).await.is_ok());
+        clock.advance(seconds(50));
+        assert_eq!(status(&live, bearer(&jwt)).await, StatusCode::OK);
+        // Within the leeway.
+        clock.advance(seconds(39));
+        assert!(api.verify(&jwt).await.is_ok());
+        assert_eq!(book.asked_about(&jwt), 2, "it is remembered");
+        clock.advance(seconds(2));
+        assert_eq!(api.verify(&jwt).await.err().map(|why| why.token_error()), fault.map(Some));
+    }
+}
+
 /// It is 401 as long as one has refused it and the other has no key for it, whoever is waited for.
 #[tokio::test]
 async fn what_one_has_refused_is_refused_when_the_other_has_fetched() {

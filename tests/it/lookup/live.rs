@@ -745,6 +745,7 @@ async fn whoever_has_waited_twice_waits_no_more_and_that_is_told() {
         } else {
             assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "it has waited for the keys, too");
             assert_eq!(rejection(&answer).kind(), RejectionKind::Unavailable);
+            assert!(answer.headers().contains_key(RETRY_AFTER));
             assert_eq!(**told.lock().unwrap(), [RejectionKind::Unavailable]);
             assert_eq!(status(&live, bearer(&jwt)).await, StatusCode::OK, "the next time");
         }
