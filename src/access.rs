@@ -225,6 +225,7 @@ impl fmt::Debug for Rule {
         match &self.0 {
             Node::Scope(scope) => fmt::Debug::fmt(scope, f),
             Node::All(rules) => f.debug_tuple("all_of").field(rules).finish(),
+            Node::Any(none) if none.is_empty() => f.write_str("nobody"),
             Node::Any(rules) => f.debug_tuple("any_of").field(rules).finish(),
             Node::Issuers(names) => f.debug_tuple("issuers").field(names).finish(),
             Node::Clients(ids) => f.debug_tuple("clients").field(ids).finish(),

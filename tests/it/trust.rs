@@ -9,8 +9,8 @@ use http::StatusCode;
 use serde_json::json;
 use tower_bearer::testing::{Idp, ManualClock, TokenBuilder};
 use tower_bearer::{
-    BearerAuthLayer, Clock, ConfigErrorKind, Issuer, Keys, Profile, ResourceServer, Rule, TokenError, all_of,
-    any_of,
+    BearerAuthLayer, Clock, ConfigErrorKind, Issuer, Keys, MethodAccess, Profile, ResourceServer, Rule,
+    TokenError, all_of, any_of,
 };
 
 use crate::leaks::captured;
@@ -356,6 +356,27 @@ fn a_rule_shows_what_it_asks_for_and_no_closure() {
     for part in ["\"a\"", "claim(\"t\", \"x\")", "check(..)"] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+/// The client is told that it lacks a scope, as there is no better code.
+#[test]
+fn the_log_says_that_nobody_may_call_a_method_that_is_not_listed() {
+    let world = World::new();
+    let auth =
+        world.auth().methods(MethodAccess::deny().method_rule("/orders.Orders/List", Rule::authenticated()));
+    let app = Router::new().fallback(who).layer(auth);
+    let token = world.token().sign();
+    let call = |path: &str| {
+        let mut request = bearer(&token);
+        *request.uri_mut() = path.parse().unwrap();
+        let mut answer = StatusCode::OK;
+        let log = captured(async || answer = status(&app, request).await);
+        (answer, log)
+    };
+    assert_eq!(call("/orders.Orders/List").0, StatusCode::OK);
+    let (answer, log) = call("/orders.Orders/Delete");
+    assert_eq!(answer, StatusCode::FORBIDDEN);
+    assert!(log.contains("rule=nobody"), "{log}");
 }
 
 #[test]
