@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use jsonwebtoken::DecodingKey;
 use memchr::memmem;
-use simple_asn1::ASN1Block;
 
 use self::remote::{Place, Remote, RemoteKeys};
 use self::snapshot::Snapshot;
@@ -115,8 +114,8 @@ impl Keys {
     ///
     /// # Security
     /// Whoever can verify such tokens can make them. The secret must be random and at least as long as the hash
-    /// (RFC 7518 §3.2); a password is neither (RFC 8725 §3.5). A key or certificate in PEM, a JWK and a JWK Set are refused when
-    /// the server is built: what is published is no secret.
+    /// (RFC 7518 §3.2); a password is neither (RFC 8725 §3.5). A key or certificate in PEM or DER, a JWK and a JWK Set are
+    /// refused when the server is built, in base64 too: what is published is no secret.
     #[must_use]
     pub fn hmac<I>(secret: impl Into<Vec<u8>>, algorithms: I) -> Self
     where
@@ -420,13 +419,33 @@ fn shared_secret(secret: &Secret<Vec<u8>>, algorithms: &[HmacAlgorithm]) -> Resu
     Ok(jose::Keys::Shared(Arc::new(secret)))
 }
 
-/// Whether this is what is published, as PEM, JWK, JWK Set or DER: whoever has it could sign (RFC 8725 §2.1).
+/// Whether this is what is published, as PEM, JWK, JWK Set or DER, as it is or in base64: whoever has it could sign (RFC 8725 §2.1).
 fn is_public(secret: &[u8]) -> bool {
-    let has = |text: &str| memmem::find(secret, text.as_bytes()).is_some();
-    let is_der =
-        |bytes: &[u8]| matches!(simple_asn1::from_der(bytes).as_deref(), Ok([ASN1Block::Sequence(..)]));
-    let in_base64 = || base64_simd::forgiving_decode_to_vec(secret);
-    has("-----BEGIN ") || has("\"kty\"") || is_der(secret) || in_base64().is_ok_and(|bytes| is_der(&bytes))
+    let is = |bytes: &[u8]| {
+        let has = |text: &str| memmem::find(bytes, text.as_bytes()).is_some();
+        has("-----BEGIN ") || has("\"kty") || begins_like_der(bytes)
+    };
+    let in_base64 = || base64_simd::forgiving_decode_to_vec(secret).map(Secret::new);
+    is(secret) || in_base64().is_ok_and(|bytes| is(bytes.expose()))
+}
+
+/// Whether it is a SEQUENCE that begins with another one or with an INTEGER, as keys and certificates are, or a row of long ones
+/// (X.690 §8.1). Of random secrets that is true of less than one in a million.
+fn begins_like_der(bytes: &[u8]) -> bool {
+    /// What it contains, and what is behind it.
+    fn value<'a>(tags: &[u8], bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let (length, rest) = match *bytes {
+            [tag, ..] if !tags.contains(&tag) => return None,
+            [_, length @ ..=0x7f, ref rest @ ..] => (length.into(), rest),
+            [_, 0x81, length, ref rest @ ..] => (length.into(), rest),
+            [_, 0x82, high, low, ref rest @ ..] => (u16::from_be_bytes([high, low]).into(), rest),
+            _ => return None,
+        };
+        rest.split_at_checked(length)
+    }
+    value(&[0x30], bytes).is_some_and(|(inside, behind)| {
+        (behind.is_empty() || inside.len() >= 0x80) && value(&[0x30, 0x02], inside).is_some()
+    })
 }
 
 fn wrong(message: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {

@@ -219,7 +219,7 @@ impl Desk {
     /// What was said of this token, so long ago, was not good: it need not be asked about again so soon.
     pub(crate) fn refuse(&self, token: &str, fault: TokenError, age: Duration) {
         let (digest, now) = (sha256(token.as_bytes()), self.0.now());
-        // Whoever is refused by it finds the token nowhere else afterwards.
+        // Whoever is refused by it does not find afterwards that it was said to be good.
         let mut ledger = lock(&self.0.ledger);
         ledger.refuse(digest, fault, now, REFUSED_FOR.saturating_sub(age));
         lock(&self.0.fresh).forget(&digest);

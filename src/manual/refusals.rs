@@ -94,9 +94,9 @@
 //! ```
 //!
 //! A [`Rejection`] that an axum handler or extractor returns is a problem document, whatever the layer writes. For one body
-//! everywhere, put a `map_response` outside that finds the [`Rejection`] in the response's extensions and replaces the body. (Not
-//! the whole response: a gRPC call is refused with 200 and headers of its own, and layers further out look for the
-//! [`Rejection`], too.)
+//! everywhere, put a `map_response` outside that finds the [`Rejection`] in the response's extensions and replaces the body and
+//! its `Content-Type`, but for gRPC calls, which are refused with 200, headers of their own and no body. (Not the whole
+//! response: layers further out look for the [`Rejection`], too.)
 //!
 //! # For logs and metrics
 //!

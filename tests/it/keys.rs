@@ -641,7 +641,14 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
     assert!(build(Keys::pem(pem.clone())).is_ok());
     let hmac = |secret: String| Keys::hmac(secret, [tower_bearer::HmacAlgorithm::HS256]);
     assert!(build(hmac(r#"{"k": "what only looks like JSON of a key"}"#.to_owned())).is_ok());
-    assert!(build(Keys::hmac([0x30; 64], [tower_bearer::HmacAlgorithm::HS256])).is_ok(), "begins like DER");
+    let of_bytes = |secret: &[u8]| Keys::hmac(secret, [tower_bearer::HmacAlgorithm::HS256]);
+    // Shaped as a certificate: an empty name, and one in letters that a strict parser does not let pass.
+    let name = tlv(0x31, &tlv(0x30, &[tlv(6, &[0x55, 4, 3]), tlv(0x13, b"*@&_")].concat()));
+    let inside = [tlv(2, &[1]), tlv(0x30, &[]), tlv(0x30, &name), tlv(4, &[7; 100])].concat();
+    let certificate = tlv(0x30, &[tlv(0x30, &inside), tlv(3, &[0; 65])].concat());
+    for random in [&[0x30; 64][..], &[0x30, 62, 7, 7].repeat(16)] {
+        assert!(build(of_bytes(random)).is_ok(), "begins like DER");
+    }
     let published = "is a key or a certificate";
     let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = STANDARD.decode(&base64).unwrap();
@@ -674,7 +681,18 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
             hmac(pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>().join("\n")),
             published,
         ),
-        ("in DER", Keys::hmac(der, [tower_bearer::HmacAlgorithm::HS256]), published),
+        ("in DER", of_bytes(&der), published),
+        ("PEM in base64", hmac(STANDARD.encode(&pem)), published),
+        ("JWK in base64", hmac(STANDARD.encode(jwks["keys"][0].to_string())), published),
+        ("JWK as a JSON string", hmac(json!(jwks["keys"][0].to_string()).to_string()), published),
+        ("certificate in DER", of_bytes(&certificate), published),
+        ("two of them", of_bytes(&certificate.repeat(2)), published),
+        ("certificate in base64", hmac(STANDARD.encode(&certificate)), published),
+        (
+            "RSA PUBLIC KEY in DER",
+            of_bytes(&tlv(0x30, &[tlv(2, &[7; 200]), tlv(2, &[1, 0, 1])].concat())),
+            published,
+        ),
         ("list of JWKs as a secret", hmac(json!([jwks["keys"][0]]).to_string()), published),
         ("key set as a secret", hmac(idp.jwks()), published),
         ("JWK as a secret", hmac(jwks["keys"][0].to_string()), published),

@@ -88,7 +88,8 @@ fn every_mistake_about_looking_up_names_its_field() {
     let folder = folder("lookup-mistakes");
     let read = |text: &str| {
         let settings = Settings::read(folder.write("settings.toml", text))?;
-        assert!(!format!("{settings:?}{:?}", settings.builder()?).contains(SECRET));
+        assert!(!format!("{settings:?}").contains(SECRET), "also where the name of a variable is expected");
+        assert!(!format!("{:?}", settings.builder()?).contains(SECRET));
         if cfg!(any(feature = "rustls", feature = "native-tls")) {
             return settings.resource_server().map(drop);
         }
