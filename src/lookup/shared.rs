@@ -60,7 +60,7 @@ const ANSWER: &[u8] = b"tower-bearer answer 1";
 /// same [name](crate::Issuer::name). An answer is believed as long as without this, counted from the question: its time in Redis and
 /// its time in memory together are [`ACTIVE_FOR`] at most, [`ENDLESS_ACTIVE_FOR`] without an end, and never past the end;
 /// [`REFUSED_FOR`] if the token is not active. Each server checks what was said as if it had asked itself, and its denials
-/// count. Servers that ask at the same moment each ask.
+/// count. Servers that ask at the same moment each ask, and so does each about an answer of more than 16 KiB.
 ///
 /// Redis is never needed. If it fails, or takes longer than [`ANSWERS_TIMEOUT`], whoever issued the token is asked, and Redis
 /// is left alone for [`ANSWERS_PAUSE`]; a warning of the target `tower_bearer::lookup` tells of it.
@@ -311,7 +311,6 @@ fn encode(bytes: &[u8]) -> Box<str> {
 fn name_of(fault: &Fault) -> &'static str {
     match fault.detail {
         Some(detail) => detail,
-        None if fault.error.is_timeout() => "no answer in time",
         None if fault.error.code().is_some() => "it has answered with an error",
         None => "it cannot be reached",
     }

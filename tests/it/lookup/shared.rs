@@ -484,7 +484,7 @@ async fn clocks_that_differ_make_no_answer_last_longer() {
     let Some(redis) = Redis::start() else { return };
     let fleet = Fleet::new(&redis);
     let (one, ahead) = (&fleet.first, ManualClock::new());
-    ahead.set_time_of_day(one.clock.now() + seconds(50));
+    ahead.set_time_of_day(one.clock.now() + seconds(60));
     let issuer = Issuer::unnamed("book").lookup(one.book.clone()).shared_answers(answers(&fleet.url));
     let early = ResourceServer::builder(API).clock(ahead.clone()).issuer(issuer).build().unwrap();
     assert!(early.verify(OPAQUE).await.is_ok());
@@ -591,6 +591,56 @@ async fn a_redis_that_hangs_costs_a_quarter_of_a_second_and_goes_on() {
     .await;
 }
 
+/// A long answer is asked for by each server.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_than_16_kib_are_shared_of_an_answer() {
+    let Some(redis) = Redis::start() else { return };
+    let fleet = Fleet::new(&redis);
+    let book = &fleet.first.book;
+    let of_length = |length: usize| {
+        let mut claims = fleet.first.claims();
+        claims["note"] = json!("");
+        let short = claims.to_string().len();
+        claims["note"] = json!("n".repeat(length - short));
+        claims
+    };
+    for (token, length, asked) in [("said-too-much-of", 16 * 1024 + 1, 2), ("said-much-of", 16 * 1024, 1)] {
+        book.say(token, of_length(length));
+        assert!(fleet.first.accepts(token).await, "{token}");
+        // What was to be shared before this is there, too.
+        assert!(fleet.first.accepts(OPAQUE).await);
+        within(seconds(5), "what can be is shared", async || held(&redis).len() == 3 - asked).await;
+        assert!(fleet.another().accepts(token).await, "{token}");
+        assert_eq!(book.asked_about(token), asked, "{token}");
+    }
+}
+
+/// Why, in our words: what Redis says may quote what it was sent.
+#[test]
+fn a_warning_tells_why_no_answer_was_shared() {
+    let Some(redis) = Redis::start() else { return };
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let silent = format!("redis://{}/0", listener.local_addr().unwrap());
+    for (url, why) in [
+        (&*redis.url(), "it has answered with an error"),
+        ("redis://127.0.0.1:1/0", "it cannot be reached"),
+        (&silent, "no answer in time"),
+    ] {
+        let log = captured(async || {
+            let fleet = Fleet::new(&redis);
+            assert!(fleet.first.accepts(OPAQUE).await);
+            shared(&redis, 1).await;
+            let place = held(&redis).remove(0);
+            redis.cli(&["DEL", &place]);
+            redis.cli(&["RPUSH", &place, "a list is no answer"]);
+            assert!(fleet.with(API, answers(url)).accepts(OPAQUE).await);
+            assert_eq!(fleet.first.book.asked_about(OPAQUE), 2);
+        });
+        assert!(log.contains("could not share answers") && log.contains(why), "{why}: {log}");
+        redis.cli(&["FLUSHALL"]);
+    }
+}
+
 /// Neither in Redis, nor in what is logged and shown.
 #[test]
 fn no_token_and_no_secret_is_anywhere() {
@@ -606,6 +656,7 @@ fn no_token_and_no_secret_is_anywhere() {
         assert!(fleet.with(API, answers(&nobody)).accepts(OPAQUE).await);
     });
     assert!(log.contains("could not share answers"), "{log}");
+    assert!(shown.contains(r#"RedisAnswers { key: "tower-bearer:answers", .. }"#), "{shown}");
     let all = held(&redis).into_iter().map(|key| format!("{key} {}", redis.cli(&["--raw", "GET", &key])));
     let all: String = all.collect();
     assert!(all.contains("tower-bearer:answers:") && all.contains("robot"), "{all}");
