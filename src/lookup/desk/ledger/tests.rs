@@ -62,6 +62,16 @@ fn strangers_leave_places_for_those_who_are_known() {
 }
 
 #[test]
+fn a_token_that_was_accepted_is_known_for_an_hour() {
+    let (mut ledger, now) = (Ledger::<u16>::new(), Instant::now());
+    let hour = Duration::from_secs(3600);
+    assert!(!ledger.is_known(&token(1), now));
+    ledger.accept(token(1), now);
+    assert!(ledger.is_known(&token(1), now + hour - Duration::from_secs(1)));
+    assert!(!ledger.is_known(&token(1), now + hour));
+}
+
+#[test]
 fn after_failures_in_a_row_nothing_is_asked_and_then_one() {
     let (mut ledger, now) = (Ledger::new(), Instant::now());
     let mut next = 0;
