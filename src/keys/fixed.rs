@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jsonwebtoken::DecodingKey;
 use memchr::memmem;
+use zeroize::Zeroizing;
 
 use super::wrong;
 use crate::error::{ConfigError, ConfigErrorKind};
@@ -26,8 +27,12 @@ pub(super) fn jwks(json: &[u8], allowed: AlgorithmSet, label: &str) -> Result<Ke
     Ok(set)
 }
 
+pub(super) fn pem(pem: &[u8], allowed: AlgorithmSet) -> Result<Key, ConfigError> {
+    key(&read_pem(pem)?, allowed)
+}
+
 /// jsonwebtoken reads the PEM; what it would misread is refused first.
-pub(super) fn read_pem(pem: &[u8]) -> Result<DecodingKey, ConfigError> {
+fn read_pem(pem: &[u8]) -> Result<DecodingKey, ConfigError> {
     let text = std::str::from_utf8(pem).map_err(|_| wrong("not a PEM file; write a PUBLIC KEY in PEM"))?;
     if text.contains("PRIVATE KEY-----") {
         return Err(wrong("a private key; write its public half (openssl pkey -pubout)"));
@@ -66,7 +71,7 @@ pub(super) fn shared_secret(
     };
     if is_public(secret.expose()) {
         return Err(wrong(
-            "the shared secret is a key or a certificate, which others may know; write random bytes, or give a public key as what it is",
+            "the shared secret is a key or a certificate, which others may know; write random bytes (of a JWK its k, decoded), or give a public key as what it is",
         ));
     }
     if secret.expose().len() < longest {
@@ -79,31 +84,42 @@ pub(super) fn shared_secret(
     Ok(jose::Keys::Shared(Arc::new(secret)))
 }
 
-/// Whether this is what is published, as PEM, JWK, JWK Set or DER, as it is or in base64: whoever has it could sign (RFC 8725 §2.1).
+/// Whether this is what is published, as PEM, JWK, JWK Set, DER or for SSH, as it is or in base64 of either alphabet: whoever
+/// has it could sign (RFC 8725 §2.1).
 fn is_public(secret: &[u8]) -> bool {
     let is = |bytes: &[u8]| {
         let has = |text: &str| memmem::find(bytes, text.as_bytes()).is_some();
-        has("-----BEGIN ") || has("\"kty") || begins_like_der(bytes)
+        PUBLIC.into_iter().any(has) || begins_like_der(bytes)
     };
-    let in_base64 = || base64_simd::forgiving_decode_to_vec(secret).map(Secret::new);
-    is(secret) || in_base64().is_ok_and(|bytes| is(bytes.expose()))
+    let standard = |byte: &u8| match *byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        byte => byte,
+    };
+    let mut text = Zeroizing::new(secret.iter().map(standard).collect::<Vec<u8>>());
+    is(secret) || base64_simd::forgiving_decode_inplace(&mut text).is_ok_and(|bytes| is(bytes))
 }
 
-/// Whether it is a SEQUENCE that begins with another one or with an INTEGER, as keys and certificates are, or a row of long ones
-/// (X.690 §8.1). Of random secrets that is true of less than one in a million.
+/// What is found in public keys that are written as text.
+const PUBLIC: [&str; 5] = ["-----BEGIN ", "\"kty", "ssh-rsa", "ssh-ed25519", "ecdsa-sha2-"];
+
+/// Whether it begins as keys and certificates do: a SEQUENCE (X.690 §8.1), and in it another one, an INTEGER or an OBJECT
+/// IDENTIFIER. It ends with it, but for a line break more or less, or it may be a row of long ones. Of random bytes that
+/// is true of less than one in a million, and of text never: all of these have a byte that is zero.
 fn begins_like_der(bytes: &[u8]) -> bool {
-    /// What it contains, and what is behind it.
-    fn value<'a>(tags: &[u8], bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-        let (length, rest) = match *bytes {
-            [tag, ..] if !tags.contains(&tag) => return None,
-            [_, length @ ..=0x7f, ref rest @ ..] => (length.into(), rest),
-            [_, 0x81, length, ref rest @ ..] => (length.into(), rest),
-            [_, 0x82, high, low, ref rest @ ..] => (u16::from_be_bytes([high, low]).into(), rest),
-            _ => return None,
-        };
-        rest.split_at_checked(length)
+    /// How long its content is, by its own word, and what is there.
+    fn value<'a>(tags: &[u8], bytes: &'a [u8]) -> Option<(usize, &'a [u8])> {
+        match *bytes {
+            [tag, ..] if !tags.contains(&tag) => None,
+            [_, length @ ..=0x7f, ref rest @ ..] => Some((length.into(), rest)),
+            [_, 0x81, length, ref rest @ ..] => Some((length.into(), rest)),
+            [_, 0x82, high, low, ref rest @ ..] => Some((u16::from_be_bytes([high, low]).into(), rest)),
+            _ => None,
+        }
     }
-    value(&[0x30], bytes).is_some_and(|(inside, behind)| {
-        (behind.is_empty() || inside.len() >= 0x80) && value(&[0x30, 0x02], inside).is_some()
+    value(&[0x30], bytes).is_some_and(|(length, rest)| {
+        (rest.len().abs_diff(length) <= 2 || (0x80..=rest.len()).contains(&length))
+            && bytes.contains(&0)
+            && value(&[0x30, 0x02, 0x06], rest).is_some_and(|(length, rest)| length <= rest.len())
     })
 }

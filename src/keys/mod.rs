@@ -114,8 +114,8 @@ impl Keys {
     ///
     /// # Security
     /// Whoever can verify such tokens can make them. The secret must be random and at least as long as the hash
-    /// (RFC 7518 §3.2); a password is neither (RFC 8725 §3.5). A key or certificate in PEM or DER, a JWK and a JWK Set are
-    /// refused when the server is built, in base64 too: what is published is no secret.
+    /// (RFC 7518 §3.2); a password is neither (RFC 8725 §3.5). A key or certificate in PEM or DER, a JWK, a JWK Set
+    /// and a public key for SSH are refused when the server is built, in base64 too: what is published is no secret.
     #[must_use]
     pub fn hmac<I>(secret: impl Into<Vec<u8>>, algorithms: I) -> Self
     where
@@ -227,7 +227,7 @@ impl Keys {
                 return remote(Place::Fixed(url), context);
             }
             Source::Jwks(json) => fixed::jwks(&json, allowed, context.label)?,
-            Source::Pem(pem) => KeySet::single(fixed::key(&fixed::read_pem(&pem)?, allowed)?),
+            Source::Pem(pem) => KeySet::single(fixed::pem(&pem, allowed)?),
             Source::DecodingKey(key) => KeySet::single(fixed::key(&key, allowed)?),
             Source::Hmac(secret, algorithms) => {
                 return fixed::shared_secret(&secret, &algorithms).map(KeySource::Fixed);

@@ -22,7 +22,7 @@
 //!
 //! A refusal is one event, `refused a request`, with the fields `kind` ([`RejectionKind::name`]), `reason`
 //! ([`Rejection::description`]), `issuer` (our name for it, if the token names one that is trusted) and `rule` (what the
-//! route asks for; `nobody` for a gRPC method that is not listed). Most refusals are a client's affair: to see them, the filter must let
+//! route asks for; `nobody` for a gRPC method or a tool that is not listed). Most refusals are a client's affair: to see them, the filter must let
 //! `tower_bearer::rejection=debug` through.
 //!
 //! Where a claim of a verified token is absent, or not what the issuer's [`Profile`](crate::Profile) asks for, an event of its own says

@@ -190,8 +190,11 @@ impl IssuerSettings {
         } else if self.is_looked_up() && self.discovery != Some(true) {
             return Ok(issuer);
         } else if self.iss.is_none() || self.discovery == Some(false) {
-            let off = self.discovery == Some(false);
-            let first = if off { "leave out discovery, or write" } else { "write iss, or" };
+            let first = match (&self.iss, self.discovery) {
+                (None, Some(false)) => "write",
+                (None, _) => "write iss, or",
+                _ => "leave out discovery, or write",
+            };
             let message = format!(
                 "no key source, and none to be discovered; {first} jwks, jwks_file, pem_file, x5c_root_file or hmac_secret_file, or have its tokens looked up"
             );

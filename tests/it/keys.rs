@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tower_bearer::manual::defaults::{
@@ -13,8 +13,8 @@ use tower_bearer::manual::defaults::{
 };
 use tower_bearer::testing::{Idp, ManualClock};
 use tower_bearer::{
-    Algorithm, ConfigErrorKind, Fetch, FetchFuture, FetchRequest, FetchResponse, Issuer, Keys, Rejection,
-    RejectionKind, ResourceServer, Token, TokenError,
+    Algorithm, ConfigErrorKind, Fetch, FetchFuture, FetchRequest, FetchResponse, HmacAlgorithm, Issuer, Keys,
+    Rejection, RejectionKind, ResourceServer, Token, TokenError,
 };
 
 use crate::support::{API, ISSUER, World, seconds, server};
@@ -594,9 +594,7 @@ fn fixed_keys_in_every_form() {
 
 /// SubjectPublicKeyInfo, put together from its DER parts.
 pub(crate) fn public_pem(jwk: &Value) -> String {
-    let bytes = |member: &str| {
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jwk[member].as_str().unwrap()).unwrap()
-    };
+    let bytes = |member: &str| URL_SAFE_NO_PAD.decode(jwk[member].as_str().unwrap()).unwrap();
     let (identifier, key): (&[u8], Vec<u8>) = match jwk["crv"].as_str() {
         None => {
             let integer =
@@ -639,19 +637,7 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
     let pem = public_pem(&jwks["keys"][0]);
     let build = |keys: Keys| ResourceServer::builder(API).issuer(Issuer::new(ISSUER).keys(keys)).build();
     assert!(build(Keys::pem(pem.clone())).is_ok());
-    let hmac = |secret: String| Keys::hmac(secret, [tower_bearer::HmacAlgorithm::HS256]);
-    assert!(build(hmac(r#"{"k": "what only looks like JSON of a key"}"#.to_owned())).is_ok());
-    let of_bytes = |secret: &[u8]| Keys::hmac(secret, [tower_bearer::HmacAlgorithm::HS256]);
-    // Shaped as a certificate: an empty name, and one in letters that a strict parser does not let pass.
-    let name = tlv(0x31, &tlv(0x30, &[tlv(6, &[0x55, 4, 3]), tlv(0x13, b"*@&_")].concat()));
-    let inside = [tlv(2, &[1]), tlv(0x30, &[]), tlv(0x30, &name), tlv(4, &[7; 100])].concat();
-    let certificate = tlv(0x30, &[tlv(0x30, &inside), tlv(3, &[0; 65])].concat());
-    for random in [&[0x30; 64][..], &[0x30, 62, 7, 7].repeat(16)] {
-        assert!(build(of_bytes(random)).is_ok(), "begins like DER");
-    }
-    let published = "is a key or a certificate";
-    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    let der = STANDARD.decode(&base64).unwrap();
+    assert!(build(Keys::hmac([7; 32], [HmacAlgorithm::HS256])).is_ok());
     let mixed = json!({"keys": [{"kty": "AKP"}, jwks["keys"][0]]}).to_string();
     assert!(build(Keys::jwks(mixed)).is_ok(), "one bad key is left out");
     for (name, keys, hint) in [
@@ -664,44 +650,94 @@ fn fixed_keys_that_cannot_be_used_are_configuration_errors() {
         ("certificate", Keys::pem(pem.replace("PUBLIC KEY", "CERTIFICATE")), "a certificate"),
         ("two", Keys::pem(format!("{pem}{pem}")), "more than one PEM block"),
         ("secret", Keys::from(jsonwebtoken::DecodingKey::from_secret(&[7; 64])), "a shared secret"),
-        (
-            "short secret",
-            Keys::hmac([7; 31], [tower_bearer::HmacAlgorithm::HS256]),
-            "at least 32 random bytes",
-        ),
-        ("public key as a secret", hmac(pem.clone()), published),
-        ("behind an empty line", hmac(format!("\n{pem}")), published),
-        ("certificate as a secret", hmac(pem.replace("PUBLIC KEY", "CERTIFICATE")), published),
-        ("behind a preamble", hmac(format!("Bag Attributes\n{pem}")), published),
-        ("behind a mark", hmac(format!("\u{feff}{pem}")), published),
-        ("as a JSON string", hmac(json!(pem).to_string()), published),
-        ("in base64 alone", hmac(base64), published),
-        (
-            "in lines of it",
-            hmac(pem.lines().filter(|line| !line.starts_with('-')).collect::<Vec<_>>().join("\n")),
-            published,
-        ),
-        ("in DER", of_bytes(&der), published),
-        ("PEM in base64", hmac(STANDARD.encode(&pem)), published),
-        ("JWK in base64", hmac(STANDARD.encode(jwks["keys"][0].to_string())), published),
-        ("JWK as a JSON string", hmac(json!(jwks["keys"][0].to_string()).to_string()), published),
-        ("certificate in DER", of_bytes(&certificate), published),
-        ("two of them", of_bytes(&certificate.repeat(2)), published),
-        ("certificate in base64", hmac(STANDARD.encode(&certificate)), published),
-        (
-            "RSA PUBLIC KEY in DER",
-            of_bytes(&tlv(0x30, &[tlv(2, &[7; 200]), tlv(2, &[1, 0, 1])].concat())),
-            published,
-        ),
-        ("list of JWKs as a secret", hmac(json!([jwks["keys"][0]]).to_string()), published),
-        ("key set as a secret", hmac(idp.jwks()), published),
-        ("JWK as a secret", hmac(jwks["keys"][0].to_string()), published),
-        ("short for one", Keys::hmac([7; 63], tower_bearer::HmacAlgorithm::ALL), "at least 64 random bytes"),
+        ("short secret", Keys::hmac([7; 31], [HmacAlgorithm::HS256]), "at least 32 random bytes"),
+        ("short for one", Keys::hmac([7; 63], HmacAlgorithm::ALL), "at least 64 random bytes"),
     ] {
         let error = build(keys).unwrap_err();
         assert_eq!(error.kind(), ConfigErrorKind::Keys, "{name}");
         assert!(error.to_string().contains(hint), "{name}: {error}");
     }
+}
+
+/// Whoever has read it could sign. The same in other bytes is a secret.
+#[test]
+fn what_is_published_is_no_shared_secret() {
+    let build = |secret: &[u8]| {
+        let keys = Keys::hmac(secret, [HmacAlgorithm::HS256]);
+        ResourceServer::builder(API).issuer(Issuer::new(ISSUER).keys(keys)).build()
+    };
+    let accepted = |name: &str, secret: &[u8]| {
+        let server = build(secret);
+        assert!(server.is_ok(), "{name}: {:?}", server.err());
+    };
+    let refused = |name: &str, secret: &[u8]| {
+        let error = build(secret).expect_err(name);
+        assert_eq!(error.kind(), ConfigErrorKind::Keys, "{name}");
+        assert!(error.to_string().contains("is a key or a certificate"), "{name}: {error}");
+    };
+    let algorithms =
+        [Algorithm::RS256, Algorithm::ES256, Algorithm::ES384, Algorithm::ES512, Algorithm::Ed25519];
+    let mut der: Vec<(String, Vec<u8>)> = Vec::new();
+    for algorithm in algorithms {
+        let idp = Idp::with_algorithms(ISSUER, [algorithm]);
+        let set = idp.jwks();
+        let jwk = serde_json::from_str::<Value>(&set).unwrap()["keys"][0].clone();
+        let pem = public_pem(&jwk);
+        for (name, text) in [
+            ("PEM", pem.clone()),
+            ("behind an empty line", format!("\n{pem}")),
+            ("behind a preamble", format!("Bag Attributes\n{pem}")),
+            ("behind a mark", format!("\u{feff}{pem}")),
+            ("PEM as a JSON string", json!(pem).to_string()),
+            ("JWK", jwk.to_string()),
+            ("JWK as a JSON string", json!(jwk.to_string()).to_string()),
+            ("a list of JWKs", json!([jwk]).to_string()),
+            ("JWK Set", set),
+        ] {
+            let name = format!("{algorithm:?}: {name}");
+            refused(&name, text.as_bytes());
+            refused(&name, STANDARD.encode(&text).as_bytes());
+            let other = text.replace("-----BEGIN", "-----Begin").replace("kty", "Kty");
+            accepted(&name, other.as_bytes());
+        }
+        let body = pem.lines().find(|line| !line.starts_with('-')).unwrap();
+        der.push((format!("{algorithm:?}"), STANDARD.decode(body).unwrap()));
+    }
+    let certificate =
+        rcgen::generate_simple_self_signed(["id.example.com".to_owned()]).unwrap().cert.der().to_vec();
+    let signed_data = tlv(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2]);
+    der.push(("PKCS#7".to_owned(), tlv(0x30, &[signed_data, tlv(0xa0, &certificate)].concat())));
+    der.push(("RSA PUBLIC KEY".to_owned(), tlv(0x30, &[tlv(2, &[7; 200]), tlv(2, &[1, 0, 1])].concat())));
+    refused("two certificates", &certificate.repeat(2));
+    der.push(("certificate".to_owned(), certificate));
+    for (name, der) in der {
+        let mut other = der.clone();
+        other[0] = b'1';
+        let without_its_end = &der[..der.len() - 1];
+        for (name, secret) in [
+            (format!("{name}, and a line break"), [&der, &b"\r\n"[..]].concat()),
+            (format!("{name}, less a line break"), without_its_end.to_vec()),
+            (format!("{name} in base64"), STANDARD.encode(&der).into_bytes()),
+            (format!("{name} in base64url"), URL_SAFE_NO_PAD.encode(&der).into_bytes()),
+            (format!("{name} in lines of base64"), STANDARD.encode(&der).replace('A', "A\n").into_bytes()),
+            (name.clone(), der),
+        ] {
+            refused(&name, &secret);
+        }
+        accepted(&name, &other);
+        accepted(&name, STANDARD.encode(&other).as_bytes());
+    }
+    let body = STANDARD.encode([&[0, 0, 0, 11][..], b"ssh-ed25519", &[0, 0, 0, 32], &[7; 32]].concat());
+    refused("for SSH", format!("ssh-ed25519 {body} somebody@example.com").as_bytes());
+    refused("its body", body.as_bytes());
+    // Inner lengths that do not fit, other tags, and texts.
+    let longer = [&[0x30, 62, 0x30, 61][..], &[0; 60]].concat();
+    accepted("an inner one that is too long", &longer);
+    refused("an inner one that fits", &[&[0x30, 62, 0x30, 60][..], &[0; 60]].concat());
+    accepted("a text", &[&b"0>00"[..], &[b'a'; 60]].concat());
+    accepted("another tag", &[&[0x30, 62, 7, 7][..], &[0; 60]].concat());
+    accepted("far shorter", &[&[0x30, 59, 0x30, 7][..], &[0; 60]].concat());
+    accepted("looks like JSON", br#"{"k": "what only looks like JSON of a key"}"#);
 }
 
 /// What an operator needs who has written the issuer a little differently, or the wrong path.

@@ -349,6 +349,11 @@ fn every_mistake_names_its_field_and_says_what_to_write() {
             "issuer[0].jwks",
             "none to be discovered; write iss, or jwks",
         ),
+        (
+            issuer("discovery = false").replace("iss =", "name ="),
+            "issuer[0].jwks",
+            "none to be discovered; write jwks",
+        ),
         (issuer("").replace("[[issuer]]", "[issuer]"), "issuer", "write its name in [[two brackets]]"),
         (
             format!("resource = \"{API}\"\nissuer = \"{ISSUER}\""),
