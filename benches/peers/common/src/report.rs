@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::handler::{Handler, Peer, now};
 use crate::measure::{Machine, PerOne, Wanted, rounds, time};
 use crate::tokens::{Raw, Sample, Walk};
-use crate::{FRESH, KNOWN, Tokens};
+use crate::{KNOWN, Tokens};
 
 /// How much is measured, and on what.
 struct Effort<'a> {
